@@ -1,0 +1,128 @@
+"""From an experiment's settings to objects: the only place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gcnpose.config import Config
+from gcnpose.data.camera import Rig
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.synthetic import make_motion
+from gcnpose.data.views import DEFAULT_RIGS, Views, fixed_views
+from gcnpose.data.windows import DrawnWindows, FixedWindows, Windows
+from gcnpose.errors import InputError
+from gcnpose.loss import LiftingLoss
+from gcnpose.nn import UGCN
+from gcnpose.skeleton import Skeleton
+
+SPLITS = ("train", "validation", "test")
+
+
+def build_device(config: Config) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        InputError: if the device that is asked for is not there.
+    """
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device: {name} is not there, this machine has {torch.cuda.device_count()} GPUs")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device: mps is not there")
+    return device
+
+
+def build_model(config: Config, skeleton: Skeleton) -> UGCN:
+    """The network, newly initialised from PyTorch's global generator.
+
+    Raises:
+        InputError: if there are more down/up pairs than steps between channels.
+    """
+    model = config.model
+    steps = len(model.channels) - 1
+    if model.down_up_pairs is not None and model.down_up_pairs > steps:
+        raise InputError(f"model.down_up_pairs: at most {steps} with {steps + 1} channels, not {model.down_up_pairs}")
+    return UGCN(
+        skeleton,
+        input_channels=model.input_channels,
+        channels=model.channels,
+        down_up_pairs=model.down_up_pairs,
+        spatial_graph=model.spatial_graph,
+        merge=model.merge,
+        temporal_kernel=model.temporal_kernel,
+        dropout=model.dropout,
+        upsampling=model.upsampling,
+        aggregation=model.aggregation,
+    )
+
+
+def build_loss(config: Config) -> LiftingLoss:
+    """The training loss (Eq. 6)."""
+    loss = config.loss
+    return LiftingLoss(loss.weight, loss.operators, loss.intervals, loss.distance)
+
+
+def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPLITS) -> dict[str, MotionSet]:
+    """The motion of the subjects of some splits.
+
+    Subjects come from the config, else from the file's own splits; a file without any is all test.
+
+    Raises:
+        InputError: if the file cannot be used, does not fit the skeleton, or does not say who belongs to a split; or if a
+            subject is in two of them.
+    """
+    data = config.data
+    if data.path is None:
+        motion = make_motion(config.seed, data.takes)
+        if motion.skeleton.joints != skeleton.joints:
+            raise InputError(
+                f"skeleton: the embedded motion has the joints of {motion.skeleton.name}, not those of {skeleton.name}; "
+                "give motion of your own as data.path"
+            )
+    else:
+        motion = MotionSet.load(data.path, skeleton, data.fps)
+    named = dict(zip(SPLITS, (data.train_subjects, data.validation_subjects, data.test_subjects), strict=True))
+    known = motion.splits or {"test": motion.subjects}
+    chosen: dict[str, MotionSet] = {}
+    for split in splits:
+        subjects = named[split] or known.get(split)
+        if not subjects:
+            raise InputError(
+                f"data.{split}_subjects: {data.path} does not say who is for {split}, so name them; "
+                f"it has {', '.join(motion.subjects)}"
+            )
+        for other, others in chosen.items():
+            if both := set(subjects) & set(others.subjects):
+                raise InputError(f"data: {', '.join(sorted(both))} among both the {other} and the {split} subjects")
+        chosen[split] = motion.select(subjects)
+    return chosen
+
+
+def build_views(config: Config, motion: MotionSet) -> Views:
+    """Fixed views of some subjects: the same for every run with the same seed."""
+    return fixed_views(motion, DEFAULT_RIGS[config.data.rig](), config.seed, config.model.input_channels)
+
+
+def build_windows(config: Config, motion: MotionSet, views: Views, device: torch.device) -> Windows:
+    """The training windows: of the fixed views, or of the motion seen anew each time."""
+    data = config.data
+    if data.views == "fixed":
+        return FixedWindows(views, data.window, data.step, data.augment.flip, device)
+    return DrawnWindows(
+        motion,
+        Rig.from_cameras(DEFAULT_RIGS[data.rig]()).to(device),
+        drawn_cameras=data.views == "drawn",
+        window=data.window,
+        step=data.step,
+        flip=data.augment.flip,
+        bone_scale=data.augment.bone_scale,
+        body_scale=data.augment.body_scale,
+        tempo=data.augment.tempo,
+        input_channels=config.model.input_channels,
+        device=device,
+    )

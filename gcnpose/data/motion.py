@@ -1,0 +1,461 @@
+"""Captured motion: sequences of 3D poses with skeleton, frame rate, subjects, splits, cameras; and its file.
+
+The file is an ``.npz`` of plain arrays, read without unpickling anything::
+
+    subject/name              float32 (frames, joints, 3)        world positions
+    2d/subject/name/camera    float32 (frames, joints, 2 | 3)    pixels, and a detector's score where there is
+    one meta                      text (a 0-d array), JSON: version, skeleton, fps, units, up, splits, cameras
+
+Without ``meta`` the fps, units, up axis and splits are taken from a ``splits.json`` in the same folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gcnpose.data.camera import Camera
+from gcnpose.errors import InputError
+from gcnpose.skeleton import Skeleton
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+
+_METRES_PER_UNIT = {"m": 1.0, "mm": 0.001}
+_UP_AXES = ("z", "y")
+# No captured body is this long; poses in millimetres or centimetres that are taken for metres are.
+_LARGEST_POSE_M = 50.0
+# "29_02_" and "94_p04_" before an action, " 1", "_01" and "_p0" after it.
+_TRIAL_NUMBERS = re.compile(r"(?:\d+_p?\d+_)?(.+?)(?:[ _]p?\d+)*")
+# What zipfile, zlib and numpy raise on files that are damaged, encrypted or hold objects.
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, eq=False)
+class MotionSequence:
+    """One take of one subject.
+
+    Args:
+        subject: who moves.
+        name: unique within the subject, for example ``"Walking 1"`` or ``"29_02_basketball_signals"``.
+        positions: joints in the world, metres, z up, float32.
+        keypoints_2d: the same joints in images, by camera name, pixels, float32; a third channel is the
+        score.
+
+    Shapes:
+        positions ``(frames, joints, 3)``, keypoints_2d ``(frames, joints, 2 | 3)``.
+    """
+
+    subject: str
+    name: str
+    positions: npt.NDArray[np.float32]
+    keypoints_2d: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def action(self) -> str:
+        """The name without the numbers of trial, take and part that stand around it."""
+        match = _TRIAL_NUMBERS.fullmatch(self.name)
+        return match[1] if match else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class MotionSet:
+    """Sequences that share a skeleton and a frame rate.
+
+    Args:
+        skeleton: names the joints of every sequence, in order.
+        fps: frames per second.
+        sequences: at least one; subject and name together are unique.
+        splits: subjects for ``"train"``, ``"validation"`` and ``"test"``; no subject stands in two.
+        cameras: cameras of each subject, names unique; may be empty where there are no 2D keypoints.
+
+    Raises:
+        InputError: if any of this does not hold, or an array has the wrong type or shape, no frame, a value
+        that is not
+            finite, or a size that cannot be metres.
+    """
+
+    skeleton: Skeleton
+    fps: float
+    sequences: list[MotionSequence]
+    splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cameras: dict[str, list[Camera]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError(f"fps must be a positive number, not {self.fps}")
+        if not self.sequences:
+            raise InputError("no motion sequence; at least one is needed")
+        for subject, cameras in self.cameras.items():
+            names = [camera.name for camera in cameras]
+            if len(set(names)) < len(names):
+                raise InputError(f"cameras of {subject}: names must be unique, got {', '.join(names)}")
+        seen = set()
+        for sequence in self.sequences:
+            if (sequence.subject, sequence.name) in seen:
+                raise InputError(f"sequence {_label(sequence)} stands twice")
+            seen.add((sequence.subject, sequence.name))
+            self._check_sequence(sequence)
+        self._check_splits()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """All subjects, in the order of their first sequence."""
+        return tuple(dict.fromkeys(sequence.subject for sequence in self.sequences))
+
+    def select(self, subjects: Iterable[str]) -> MotionSet:
+        """The sequences, splits and cameras of some subjects; the arrays are shared, not copied.
+
+        Raises:
+            InputError: if a subject is unknown, or none is given.
+        """
+        chosen = set(subjects)
+        unknown = sorted(chosen - set(self.subjects))
+        if unknown:
+            raise InputError(f"unknown subjects {', '.join(unknown)}; known are {', '.join(self.subjects)}")
+        splits = {
+            split: tuple(name for name in names if name in chosen) for split, names in self.splits.items()
+        }
+        return dataclasses.replace(
+            self,
+            sequences=[sequence for sequence in self.sequences if sequence.subject in chosen],
+            splits={split: names for split, names in splits.items() if names},
+            cameras={subject: cameras for subject, cameras in self.cameras.items() if subject in chosen},
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of all that :meth:`save` writes: names, shapes and bytes of the arrays, and ``meta``."""
+        digest = hashlib.sha256(self._description().encode())
+        for key, array in self._arrays().items():
+            digest.update(f"\n{key} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Writes the file whole or not at all: beside its place first, then moved there.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        arrays: dict[str, Any] = {**self._arrays(), "meta": np.array(self._description())}
+        try:
+            try:
+                with temporary.open("wb") as file:
+                    np.savez(file, **arrays)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+                raise
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path, skeleton: Skeleton | None = None, fps: float | None = None) -> MotionSet:
+        """Reads a motion file.
+
+        What the file says stands; the arguments fill in what it does not say, and must not contradict it. A
+        skeleton that is given may draw other bones between the file's joints. Millimetres become metres and y
+        up becomes z up.
+
+        Args:
+            path: the ``.npz`` file.
+            skeleton: names the joints; needed where the file has no ``meta``.
+            fps: frames per second; needed where neither ``meta`` nor a ``splits.json`` beside the file has
+                it.
+
+        Raises:
+            InputError: names the file, and the array, sequence, frame or joint at fault.
+        """
+        path = Path(path)
+        try:
+            arrays = _read_arrays(path)
+            meta = arrays.pop("meta", None)
+            description = _read_sidecar(path) if meta is None else _read_meta(str(meta))
+            cameras = _read_cameras(description.get("cameras", {}))
+            return cls(
+                skeleton=_settle_skeleton(description, skeleton),
+                fps=_settle_fps(description, fps),
+                sequences=_read_sequences(arrays, description, has_cameras=bool(cameras)),
+                splits=_read_splits(description.get("splits", {})),
+                cameras=cameras,
+            )
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """All arrays under their names in the file."""
+        arrays = {_label(sequence): sequence.positions for sequence in self.sequences}
+        for sequence in self.sequences:
+            for camera, keypoints in sequence.keypoints_2d.items():
+                arrays[f"2d/{_label(sequence)}/{camera}"] = keypoints
+        return arrays
+
+    def _description(self) -> str:
+        """The text of ``meta``; the same for equal content."""
+        cameras = {
+            subject: [dataclasses.asdict(camera) for camera in cameras]
+            for subject, cameras in self.cameras.items()
+        }
+        return json.dumps(
+            {
+                "version": FORMAT_VERSION,
+                "skeleton": self.skeleton.to_dict(),
+                "fps": float(self.fps),
+                "units": "m",
+                "up": "z",
+                "splits": self.splits,
+                "cameras": cameras,
+            },
+            sort_keys=True,
+        )
+
+    def _check_sequence(self, sequence: MotionSequence) -> None:
+        label = _label(sequence)
+        cameras = [camera.name for camera in self.cameras.get(sequence.subject, [])]
+        for word in (sequence.subject, sequence.name, *sequence.keypoints_2d):
+            if not word or "/" in word or sequence.subject == "2d":
+                raise InputError(
+                    f"sequence {label}: names of subjects, sequences and cameras must not be empty "
+                    "nor contain '/', and no subject is called '2d'"
+                )
+        self._check_array(f"sequence {label}", sequence.positions, channels=(3,))
+        extent = np.ptp(sequence.positions[0].astype(np.float64), axis=0).max()
+        if extent > _LARGEST_POSE_M:
+            raise InputError(
+                f"sequence {label}: the first pose is {extent:.0f} m long; positions must be in metres"
+            )
+        for camera, keypoints in sequence.keypoints_2d.items():
+            where = f"2D keypoints {label}/{camera}"
+            if camera not in cameras:
+                known = ", ".join(cameras) or "no cameras"
+                raise InputError(f"{where}: no such camera; subject {sequence.subject} has {known}")
+            self._check_array(where, keypoints, channels=(2, 3))
+            if len(keypoints) != len(sequence.positions):
+                raise InputError(f"{where}: {len(keypoints)} frames, but {len(sequence.positions)} in 3D")
+
+    def _check_array(self, where: str, array: np.ndarray, channels: tuple[int, ...]) -> None:
+        if array.dtype != np.float32:
+            raise InputError(f"{where}: expected float32, got {array.dtype}")
+        if array.ndim != 3 or array.shape[2] not in channels:
+            last = " or ".join(map(str, channels))
+            raise InputError(f"{where}: expected shape (frames, joints, {last}), got {array.shape}")
+        if array.shape[1] != self.skeleton.num_joints:
+            raise InputError(
+                f"{where}: has {array.shape[1]} joints, but the skeleton {self.skeleton.name!r} has "
+                f"{self.skeleton.num_joints}"
+            )
+        if array.shape[0] == 0:
+            raise InputError(f"{where}: has 0 frames")
+        finite = np.isfinite(array)
+        if not finite.all():
+            frame, joint, channel = np.argwhere(~finite)[0]
+            name, value = self.skeleton.joints[joint], array[frame, joint, channel]
+            raise InputError(f"{where}: frame {frame}, joint {name!r} is {value}")
+
+    def _check_splits(self) -> None:
+        owner: dict[str, str] = {}
+        for split, names in self.splits.items():
+            if split not in SPLITS:
+                raise InputError(f"splits: unknown split {split!r}; expected {', '.join(SPLITS)}")
+            for subject in names:
+                if subject not in self.subjects:
+                    raise InputError(
+                        f"splits: subject {subject!r} of {split!r} has no sequence; "
+                        f"known are {', '.join(self.subjects)}"
+                    )
+                if owner.setdefault(subject, split) != split:
+                    raise InputError(
+                        f"splits: subject {subject!r} stands in {owner[subject]!r} and in {split!r}"
+                    )
+
+
+def _label(sequence: MotionSequence) -> str:
+    return f"{sequence.subject}/{sequence.name}"
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, floats of any size as contiguous float32."""
+    if not path.is_file():
+        raise InputError("is not a file" if path.exists() else "no such file")
+    if not os.access(path, os.R_OK):
+        raise InputError("cannot be read: permission denied")
+    if not zipfile.is_zipfile(path):
+        raise InputError("is not an .npz file: empty, cut off, or of another kind")
+    arrays: dict[str, np.ndarray] = {}
+    key = None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                if key != "meta" and len(key.split("/")) != (4 if key.startswith("2d/") else 2):
+                    raise InputError(
+                        f"array {key!r}: expected a name subject/name, 2d/subject/name/camera or meta"
+                    )
+                arrays[key] = _as_float32(key, archive[key])
+    except InputError:
+        raise
+    except _UNREADABLE as error:
+        where = "cannot be read" if key is None else f"array {key!r} cannot be read"
+        raise InputError(f"{where}, the file is damaged or holds more than plain arrays: {error}") from error
+    return arrays
+
+
+def _as_float32(key: str, array: Any) -> np.ndarray:
+    if key == "meta":
+        if not (isinstance(array, np.ndarray) and array.dtype.kind == "U" and array.ndim == 0):
+            raise InputError("meta: expected one text")
+        return array
+    if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
+        raise InputError(f"{key}: expected floating-point numbers, got {getattr(array, 'dtype', 'no array')}")
+    with np.errstate(over="ignore"):  # what does not fit is found as infinite
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _read_meta(text: str) -> dict[str, Any]:
+    content = _parse_json("meta", text)
+    if content.get("version") != FORMAT_VERSION:
+        raise InputError(
+            f"has format version {content.get('version')!r}; this gcnpose reads version {FORMAT_VERSION}"
+        )
+    return content
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    """What ``splits.json`` beside a file without ``meta`` says; nothing where there is none."""
+    sidecar = path.with_name("splits.json")
+    if not sidecar.exists():
+        return {}
+    try:
+        text = sidecar.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{sidecar.name} beside it cannot be read: {error}") from error
+    content = _parse_json(f"{sidecar.name} beside it", text)
+    return {key: content[key] for key in ("fps", "units", "up", "splits") if key in content}
+
+
+def _parse_json(where: str, text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected keys and values, got {type(content).__name__}")
+    return content
+
+
+def _settle_skeleton(description: Mapping[str, Any], given: Skeleton | None) -> Skeleton:
+    """The skeleton that is given, if it has the joints of the one in the file."""
+    if "skeleton" not in description:
+        if given is None:
+            raise InputError("does not say which skeleton it has; one must be given")
+        return given
+    stored = Skeleton.from_dict(description["skeleton"], "skeleton in meta")
+    if given is None:
+        return stored
+    if given.joints != stored.joints:
+        raise InputError(
+            f"has the {stored.num_joints} joints {', '.join(stored.joints)} of {stored.name!r}; "
+            f"the given {given.name!r} has {given.num_joints} joints {', '.join(given.joints)}"
+        )
+    return given
+
+
+def _settle_fps(description: Mapping[str, Any], given: float | None) -> float:
+    stored = description.get("fps", given)
+    if stored is None:
+        raise InputError(
+            "does not say its frame rate, and there is no splits.json with fps beside it; give fps"
+        )
+    if isinstance(stored, bool) or not isinstance(stored, int | float):
+        raise InputError(f"fps must be a positive number, not {stored!r}")
+    if given is not None and given != stored:
+        raise InputError(f"has {stored:g} fps, but {given:g} fps was given")
+    return float(stored)
+
+
+def _read_sequences(
+    arrays: dict[str, np.ndarray], description: Mapping[str, Any], has_cameras: bool
+) -> list[MotionSequence]:
+    """Takes the arrays apart by name, and brings positions to metres and z up."""
+    units, up = description.get("units", "m"), description.get("up", "z")
+    if not isinstance(units, str) or units not in _METRES_PER_UNIT:
+        raise InputError(f"units must be one of {', '.join(_METRES_PER_UNIT)}, not {units!r}")
+    if up not in _UP_AXES:
+        raise InputError(f"up must be one of {', '.join(_UP_AXES)}, not {up!r}")
+    if has_cameras and (units, up) != ("m", "z"):
+        raise InputError(f"has cameras, so its units must be m and its up axis z, not {units} and {up}")
+    keypoints: dict[str, dict[str, np.ndarray]] = {}
+    for key in [key for key in arrays if key.startswith("2d/")]:
+        label, camera = key.removeprefix("2d/").rsplit("/", 1)
+        if label not in arrays:
+            raise InputError(f"array {key!r}: there is no 3D sequence {label}")
+        keypoints.setdefault(label, {})[camera] = arrays.pop(key)
+    sequences = []
+    for label, array in arrays.items():
+        subject, name = label.split("/")
+        positions = _to_metres_z_up(label, array, _METRES_PER_UNIT[units], up)
+        sequences.append(MotionSequence(subject, name, positions, keypoints.get(label, {})))
+    return sequences
+
+
+def _to_metres_z_up(label: str, positions: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        raise InputError(f"sequence {label}: expected shape (frames, joints, 3), got {positions.shape}")
+    if metres_per_unit != 1:
+        positions *= np.float32(metres_per_unit)
+    if up == "y":  # a quarter turn about x, so that handedness stays
+        positions = np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], axis=-1)
+    return positions
+
+
+def _read_splits(content: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(content, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in content.values()
+    ):
+        raise InputError(f"splits must be lists of subjects under {', '.join(SPLITS)}")
+    return {split: tuple(names) for split, names in content.items()}
+
+
+def _read_cameras(content: object) -> dict[str, list[Camera]]:
+    if not isinstance(content, dict) or not all(isinstance(entries, list) for entries in content.values()):
+        raise InputError("cameras must be lists of cameras under their subjects")
+    return {
+        subject: [_read_camera(subject, entry) for entry in entries] for subject, entries in content.items()
+    }
+
+
+def _read_camera(subject: str, entry: Any) -> Camera:
+    expected = [field.name for field in dataclasses.fields(Camera)]
+    if not isinstance(entry, dict) or sorted(entry) != sorted(expected):
+        raise InputError(f"cameras of {subject}: expected the keys {', '.join(expected)}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    try:
+        if not (isinstance(values["name"], str) and type(values["width"]) is type(values["height"]) is int):
+            raise TypeError("name must be a text, width and height whole numbers")
+        return Camera(**values)
+    except TypeError as error:
+        raise InputError(
+            f"cameras of {subject}: {entry['name']!r} has a value of the wrong type: {error}"
+        ) from None
+    except InputError as error:
+        raise InputError(f"cameras of {subject}: {error}") from None

@@ -1,0 +1,162 @@
+"""Scores on whole sequences, with yardsticks beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcnpose.data.views import Views
+from gcnpose.metrics import aggregate, sequence_metrics
+
+PROTOCOL = (
+    "generic: root-relative, predicted root as predicted, every frame of every view; "
+    "action means weighted by frames, their mean unweighted"
+)
+COLUMNS = {
+    "mpjpe_mm": "MPJPE",
+    "p_mpjpe_mm": "P-MPJPE",
+    "n_mpjpe_mm": "N-MPJPE",
+    "mpjve_mm": "MPJVE",
+    "acceleration_mm": "accel.",
+    "pck_150mm": "PCK %",
+    "auc": "AUC %",
+}
+
+
+class Yardsticks:
+    """What a network must beat: the mean training pose, and a linear regression from one frame's 2D to its 3D.
+
+    Shapes:
+        - mean_pose: (joints, 3) metres
+        - linear: (2 * joints + 1, 3 * joints), the last row the constant
+    """
+
+    def __init__(self, mean_pose: Tensor, linear: Tensor) -> None:
+        self.mean_pose = mean_pose
+        self.linear = linear
+
+    @classmethod
+    def fit(cls, views: Views, chunk: int = 65536) -> Yardsticks:
+        """Least squares over every frame of the training views, in double precision."""
+        joints = views.skeleton.num_joints
+        normal = torch.zeros(2 * joints + 1, 2 * joints + 1, dtype=torch.float64)
+        moment = torch.zeros(2 * joints + 1, 3 * joints, dtype=torch.float64)
+        for keypoints_2d, pose_3d in zip(views.keypoints_2d.split(chunk), views.pose_3d.split(chunk), strict=True):
+            features = _features(keypoints_2d)
+            normal += features.T @ features
+            moment += features.T @ pose_3d.flatten(1).double()
+        # The last row and column of the normal equations are sums, so the mean pose falls out.
+        mean_pose = (moment[-1] / normal[-1, -1]).view(joints, 3)
+        linear = torch.linalg.lstsq(normal, moment, driver="gelsd").solution
+        return cls(mean_pose.float(), linear.float())
+
+    def predictors(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """By name, functions from (frames, joints, 2 or 3) to (frames, joints, 3)."""
+        return {
+            "mean_pose": lambda keypoints_2d: self.mean_pose.expand(len(keypoints_2d), -1, -1),
+            "linear": lambda keypoints_2d: (_features(keypoints_2d) @ self.linear.double())
+            .float()
+            .view(len(keypoints_2d), -1, 3),
+        }
+
+
+def _features(keypoints_2d: Tensor) -> Tensor:
+    flat = keypoints_2d[..., :2].flatten(1).double()
+    return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
+
+
+def evaluate(
+    lift: Callable[[list[Tensor]], list[Tensor]], views: Views, yardsticks: Yardsticks, device: torch.device
+) -> dict[str, Any]:
+    """All metrics per action, over actions and over frames, with the yardsticks' beside.
+
+    Args:
+        lift: From the 2D of all clips to their 3D.
+        views: What to score.
+        yardsticks: Fitted on the training views.
+        device: Where to lift.
+
+    Returns:
+        The report: ``protocol``, ``frames``, ``clips``, ``keypoints``, ``seconds``, ``mean_over_actions``,
+        ``mean_over_frames``, ``per_action`` and ``yardsticks``.
+    """
+    inputs = [views.keypoints_2d[clip.rows] for clip in views.clips]
+    start = time.perf_counter()
+    lifted = [poses.cpu() for poses in lift([keypoints_2d.to(device) for keypoints_2d in inputs])]
+    seconds = time.perf_counter() - start
+    simple = {}
+    for name, predict in yardsticks.predictors().items():
+        scored = score([predict(keypoints_2d) for keypoints_2d in inputs], views)
+        simple[name] = {key: scored[key] for key in ("mean_over_actions", "mean_over_frames")}
+    return {
+        "protocol": PROTOCOL,
+        "frames": len(views.pose_3d),
+        "clips": len(views.clips),
+        "keypoints": "projected ground truth",
+        "seconds": seconds,
+        **score(lifted, views),
+        "yardsticks": simple,
+    }
+
+
+def score(lifted: Sequence[Tensor], views: Views) -> dict[str, Any]:
+    """Pooled metrics of lifted clips; see :func:`gcnpose.metrics.aggregate`."""
+    return aggregate(
+        (clip.action, clip.frames, sequence_metrics(poses, views.pose_3d[clip.rows]))
+        for clip, poses in zip(views.clips, lifted, strict=True)
+    )
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """The report as a table for a terminal."""
+    rows = [(action, values) for action, values in report["per_action"].items()]
+    rows += [("mean over actions", report["mean_over_actions"]), ("mean over frames", report["mean_over_frames"])]
+    if "whole_sequence" in report:
+        rows.append(("one pass, over frames", report["whole_sequence"]["mean_over_frames"]))
+    for name, values in report["yardsticks"].items():
+        rows.append((f"yardstick {name}, over frames", values["mean_over_frames"]))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'mm (MPJVE per frame)':{width}}" + "".join(f"{title:>9}" for title in COLUMNS.values())]
+    for name, values in rows:
+        if name == "mean over actions":
+            lines.append("-" * len(lines[0]))
+        lines.append(f"{name:{width}}" + "".join(f"{values[key]:9.2f}" for key in COLUMNS))
+    lines.append(f"protocol {report['protocol']}")
+    lines.append(
+        f"{report['frames']} frames in {report['clips']} clips, 2D: {report['keypoints']}, "
+        f"lifted in {report['seconds']:.1f} s ({report['frames'] / report['seconds']:.0f} frames/s)"
+    )
+    if "whole_sequence" in report:
+        seconds = report["whole_sequence"]["seconds"]
+        lines.append(f"one pass: {seconds:.1f} s ({report['frames'] / seconds:.0f} frames/s)")
+    return "\n".join(lines)
+
+
+def write_report(report: Mapping[str, Any], path: Path) -> None:
+    """Writes the report as JSON, and its table as CSV beside it; each file whole or not at all."""
+    _write(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    rows = [[action, values["frames"], *(values[key] for key in COLUMNS)] for action, values in report["per_action"].items()]
+    for name in ("mean_over_actions", "mean_over_frames"):
+        rows.append([name, report["frames"], *(report[name][key] for key in COLUMNS)])
+    for name, values in report["yardsticks"].items():
+        rows.append([f"yardstick_{name}", report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)])
+    partial = path.with_suffix(".csv.part")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["action", "frames", *COLUMNS])
+        writer.writerows(rows)
+    os.replace(partial, path.with_suffix(".csv"))
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

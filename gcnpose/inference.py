@@ -1,0 +1,83 @@
+"""Lifting whole sequences, as the paper does: overlapping windows and mirrored input, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gcnpose.data.windows import window_starts
+from gcnpose.skeleton import Skeleton
+
+
+@torch.inference_mode()
+def lift_windows(
+    model: nn.Module,
+    skeleton: Skeleton,
+    sequences: Sequence[Tensor],
+    window: int = 96,
+    step: int = 5,
+    flip: bool = True,
+    batch_size: int = 256,
+) -> list[Tensor]:
+    """3D of whole sequences: every frame is the mean over all windows that it lies in.
+
+    Windows start every ``step`` frames and the last is aligned to the end, so every frame is predicted. Sequences
+    shorter than a window are continued by their last frame.
+
+    Args:
+        model: Lifts (batch, frames, joints, channels) to (batch, frames, joints, 3); set to evaluation by the caller.
+        skeleton: For its mirror.
+        sequences: Normalised 2D, each (frames, joints, channels), on the model's device.
+        window: Frames per window.
+        step: Frames between windows.
+        flip: Average with the prediction of the mirrored input.
+        batch_size: Windows per forward pass; mirrored ones come on top.
+
+    Returns:
+        Positions in metres, (frames, joints, 3) for each sequence.
+    """
+    frames = [len(sequence) for sequence in sequences]
+    padded = [
+        torch.cat([sequence, sequence[-1:].expand(max(window - len(sequence), 0), -1, -1)]) for sequence in sequences
+    ]
+    flat = torch.cat(padded)
+    offsets = torch.arange(window, device=flat.device)
+    first, starts = 0, []
+    for sequence in padded:
+        starts += [first + start for start in window_starts(len(sequence), window, step)]
+        first += len(sequence)
+    total = flat.new_zeros(len(flat), flat.shape[1], 3)
+    count = flat.new_zeros(len(flat))
+    for chosen in torch.tensor(starts, device=flat.device).split(batch_size):
+        rows = chosen[:, None] + offsets
+        predicted = _lift(model, skeleton, flat[rows], flip)
+        total.index_add_(0, rows.flatten(), predicted.flatten(0, 1))
+        count.index_add_(0, rows.flatten(), count.new_ones(rows.numel()))
+    mean = total / count[:, None, None]
+    return [sequence[:length] for sequence, length in zip(mean.split([len(p) for p in padded]), frames, strict=True)]
+
+
+@torch.inference_mode()
+def lift_whole(model: nn.Module, skeleton: Skeleton, sequences: Sequence[Tensor], flip: bool = True) -> list[Tensor]:
+    """3D of whole sequences in one pass each: the network is convolutional in time. Arguments as in lift_windows."""
+    return [_lift(model, skeleton, sequence[None], flip)[0] for sequence in sequences]
+
+
+def _lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool) -> Tensor:
+    if not flip:
+        return model(keypoints_2d)
+    both = model(torch.cat([keypoints_2d, mirror(keypoints_2d, skeleton)]))
+    straight, mirrored = both.chunk(2)
+    return (straight + mirror(mirrored, skeleton)) / 2
+
+
+def mirror(points: Tensor, skeleton: Skeleton) -> Tensor:
+    """Left and right exchanged: x negated, mirror joints swapped.
+
+    Shapes:
+        (..., joints, channels) -> the same; 2D or 3D, centred on x = 0; further channels such as a score only move.
+    """
+    swapped = points[..., torch.from_numpy(skeleton.mirror_indices).to(points.device), :]
+    return torch.cat([-swapped[..., :1], swapped[..., 1:]], dim=-1)

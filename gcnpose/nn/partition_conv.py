@@ -1,0 +1,101 @@
+"""Spatial graph convolution with one weight per neighbour subset (Eq. 9 of the paper)."""
+
+from functools import cache
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
+
+AGGREGATIONS = ("auto", "dense", "native", "scatter")
+DENSE_JOINTS = 256
+"""Graphs up to this size aggregate fastest as one dense product (``tools/benchmark.py layer``)."""
+
+
+@cache
+def has_torch_scatter(device_type: str) -> bool:
+    """Whether torch-scatter is installed, loads, and has kernels for a type of device."""
+    try:
+        import torch_scatter  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return device_type == "cpu" or (device_type == "cuda" and torch.ops.torch_scatter.cuda_version() != -1)
+
+
+class PartitionConv(MessagePassing):
+    r"""Graph convolution in which each subset of the neighbours has its own weight matrix.
+
+    Eq. 9 of "Motion Guided 3D Pose Estimation from Videos" (ECCV 2020):
+
+    .. math:: f_{out}(i) = \sum_{j \in N(i)} \frac{1}{Z_{ij}} f_{in}(j) \, W(l_i(j))
+
+    with :math:`l_i(j)` the subset (root, centripetal, centrifugal) that neighbour j of joint i falls in and
+    :math:`Z_{ij}` the size of that subset, so each subset contributes its mean.
+
+    All subsets take part in one ``propagate``: the features are transformed by all weights at once, and the node
+    ``source * subsets + subset`` of the folded graph sends what the source has to say through that subset's weight.
+
+    Args:
+        in_channels: Size of each input feature.
+        out_channels: Size of each output feature.
+        graph: ``edge_index``, ``edge_type`` and ``edge_weight`` as :meth:`gcnpose.Skeleton.to_data` makes them.
+        aggregation: ``"scatter"`` reduces messages with torch-scatter where that is installed and can, else natively;
+            ``"native"`` with PyTorch's own ops; ``"dense"`` sends and reduces in one matrix product over the whole
+            graph; ``"auto"`` is dense for graphs of up to 256 nodes, else scatter. All agree to 1e-5.
+
+    Shapes:
+        - input: (..., joints, in_channels)
+        - output: (..., joints, out_channels)
+    """
+
+    edge_index: Tensor
+    edge_weight: Tensor
+    adjacency: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, graph: Data, aggregation: str = "auto") -> None:
+        super().__init__(aggr="sum", node_dim=-2)
+        if aggregation not in AGGREGATIONS:
+            raise ValueError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, not {aggregation!r}")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.joints = int(graph.num_nodes)
+        self.subsets = int(graph.edge_type.max()) + 1
+        if aggregation == "auto":
+            aggregation = "dense" if self.joints <= DENSE_JOINTS else "scatter"
+        self.aggregation = aggregation
+        self.lin = nn.Linear(in_channels, self.subsets * out_channels)
+
+        source, target = graph.edge_index
+        folded = source * self.subsets + graph.edge_type
+        adjacency = torch.zeros(self.joints, self.joints * self.subsets)
+        adjacency.index_put_((target, folded), graph.edge_weight, accumulate=True)
+        self.register_buffer("edge_index", torch.stack([folded, target]), persistent=False)
+        self.register_buffer("edge_weight", graph.edge_weight[:, None], persistent=False)
+        self.register_buffer("adjacency", adjacency, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sent = self.lin(x).unflatten(-1, (self.subsets, self.out_channels)).flatten(-3, -2)
+        if self.aggregation == "dense":
+            return self.message_and_aggregate(self.adjacency, sent)
+        return self.propagate(
+            self.edge_index, x=sent, edge_weight=self.edge_weight, size=(self.joints * self.subsets, self.joints)
+        )
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return x_j * edge_weight.to(x_j.dtype)
+
+    def aggregate(
+        self, inputs: Tensor, index: Tensor, ptr: Optional[Tensor] = None, dim_size: Optional[int] = None
+    ) -> Tensor:
+        if self.aggregation == "scatter" and has_torch_scatter(inputs.device.type):
+            from torch_scatter import scatter
+
+            return scatter(inputs, index, dim=self.node_dim, dim_size=dim_size, reduce="sum")
+        return super().aggregate(inputs, index, ptr, dim_size)
+
+    def message_and_aggregate(self, adjacency: Tensor, x: Tensor) -> Tensor:
+        return torch.matmul(adjacency.to(x.dtype), x)
+
+    def __repr__(self) -> str:
+        return f"PartitionConv({self.in_channels}, {self.out_channels}, subsets={self.subsets}, {self.aggregation})"

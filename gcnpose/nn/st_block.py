@@ -1,0 +1,72 @@
+"""Spatial-temporal graph convolution block (Eq. 7 and 8 of the paper)."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.data import Data
+
+from gcnpose.nn.dropout import Dropout
+from gcnpose.nn.partition_conv import PartitionConv
+from gcnpose.nn.temporal_conv import TemporalConv
+
+
+class ChannelNorm(nn.BatchNorm1d):
+    """Batch norm over the last axis: statistics over batch, frames and joints.
+
+    Shapes:
+        - input and output: (..., channels)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(-1, x.shape[-1])).view(x.shape)
+
+
+class STGCNBlock(nn.Module):
+    """Graph convolution in every frame, then temporal convolution on every joint, with a residual.
+
+    As in ST-GCN: spatial convolution, batch norm, ReLU, temporal convolution, batch norm, dropout, residual, ReLU. The
+    residual is the input itself where shapes agree, else a strided 1x1 convolution and batch norm.
+
+    Args:
+        in_channels: Size of each input feature.
+        out_channels: Size of each output feature.
+        graph: The skeleton as a graph, see :class:`PartitionConv`.
+        stride: Temporal stride.
+        residual: Whether the block has a residual connection; the network's first has none.
+        temporal_kernel: Frames that the temporal convolution spans.
+        dropout: Probability of dropping a feature after the temporal convolution.
+        aggregation: See :class:`PartitionConv`.
+
+    Shapes:
+        - input: (batch, frames, joints, in_channels)
+        - output: (batch, ceil(frames / stride), joints, out_channels)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        graph: Data,
+        stride: int = 1,
+        residual: bool = True,
+        temporal_kernel: int = 5,
+        dropout: float = 0.5,
+        aggregation: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.residual = residual
+        self.spatial = PartitionConv(in_channels, out_channels, graph, aggregation)
+        self.spatial_norm = ChannelNorm(out_channels)
+        self.temporal = TemporalConv(out_channels, out_channels, temporal_kernel, stride)
+        self.temporal_norm = ChannelNorm(out_channels)
+        self.dropout = Dropout(dropout)
+        self.shortcut: nn.Module = nn.Identity()
+        if residual and (in_channels != out_channels or stride != 1):
+            self.shortcut = nn.Sequential(nn.Linear(in_channels, out_channels), ChannelNorm(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.spatial_norm(self.spatial(x)), inplace=True)
+        y = self.dropout(self.temporal_norm(self.temporal(y)))
+        if self.residual:
+            y = y + self.shortcut(x[:, :: self.stride])
+        return F.relu(y, inplace=True)

@@ -1,0 +1,136 @@
+"""UGCN: the U-shaped spatial-temporal graph network (Figure 4 of the paper)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gcnpose.nn.st_block import STGCNBlock
+from gcnpose.skeleton import Skeleton
+
+UPSAMPLINGS = ("repeat", "linear")
+
+
+def upsample_frames(x: Tensor, factor: int, mode: str = "repeat") -> Tensor:
+    """Longer in time by an integer factor.
+
+    ``"repeat"`` is Eq. 11, f_up(t) = f(floor(t / factor)); ``"linear"`` interpolates between frame centres.
+
+    Shapes:
+        - x: (batch, frames, joints, channels)
+        - returns: (batch, frames * factor, joints, channels)
+    """
+    if factor == 1:
+        return x
+    batch, frames, joints, channels = x.shape
+    if mode == "repeat":
+        return x[:, :, None].expand(batch, frames, factor, joints, channels).reshape(batch, -1, joints, channels)
+    flat = x.flatten(2).transpose(1, 2)
+    longer = F.interpolate(flat, scale_factor=factor, mode="linear", align_corners=False)
+    return longer.transpose(1, 2).unflatten(2, (joints, channels))
+
+
+class UGCN(nn.Module):
+    """Lifts 2D keypoint sequences to root-relative 3D.
+
+    Figure 4 of "Motion Guided 3D Pose Estimation from Videos" (ECCV 2020): a contracting stage halves the frames while
+    the features grow, an expanding stage doubles them again and adds what the contracting stage had at that scale, and a
+    merging stage adds the expanding stage's intermediate scales at full length before the last block.
+
+    Args:
+        skeleton: The skeleton whose graph the network convolves over.
+        input_channels: 2 for (x, y), 3 for (x, y, detector score).
+        channels: Features at full length and after each down step; the paper's are the default.
+        down_up_pairs: How many of the ``len(channels) - 1`` steps really halve and double the frames, the first ones
+            first; the other layers stay, at stride 1. None means all (Table 3).
+        spatial_graph: False keeps only every joint's edge to itself, so joints never mix (Table 4).
+        merge: False leaves the merging stage out (Table 4).
+        temporal_kernel: Frames that each temporal convolution spans; odd.
+        dropout: Dropout probability in every block.
+        upsampling: ``"repeat"`` (Eq. 11) or ``"linear"``.
+        aggregation: See :class:`gcnpose.nn.PartitionConv`.
+
+    Shapes:
+        - input: (batch, frames, joints, input_channels), 2D normalised by the image width
+        - output: (batch, frames, joints, 3), metres, relative to the root, in the camera's frame
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        input_channels: int = 2,
+        channels: Sequence[int] = (16, 32, 64, 128, 256),
+        down_up_pairs: int | None = None,
+        spatial_graph: bool = True,
+        merge: bool = True,
+        temporal_kernel: int = 5,
+        dropout: float = 0.5,
+        upsampling: str = "repeat",
+        aggregation: str = "auto",
+    ) -> None:
+        super().__init__()
+        steps = len(channels) - 1
+        pairs = steps if down_up_pairs is None else down_up_pairs
+        if not 0 <= pairs <= steps:
+            raise ValueError(f"down_up_pairs must lie in 0 to {steps} for {len(channels)} channels, not {pairs}")
+        if upsampling not in UPSAMPLINGS:
+            raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {upsampling!r}")
+        self.joints = skeleton.num_joints
+        self.input_channels = input_channels
+        self.upsampling = upsampling
+        self.factors = [2 if step < pairs else 1 for step in range(steps)]
+        graph = skeleton.to_data()
+        if not spatial_graph:
+            itself = graph.edge_index[0] == graph.edge_index[1]
+            graph.edge_index, graph.edge_type = graph.edge_index[:, itself], graph.edge_type[itself]
+            graph.edge_weight = graph.edge_weight[itself]
+
+        def block(in_channels: int, out_channels: int, stride: int = 1, residual: bool = True) -> STGCNBlock:
+            return STGCNBlock(
+                in_channels, out_channels, graph, stride, residual, temporal_kernel, dropout, aggregation
+            )
+
+        self.input_norm = nn.BatchNorm1d(self.joints * input_channels)
+        self.first = block(input_channels, channels[0], residual=False)
+        self.down = nn.ModuleList(
+            nn.Sequential(block(narrow, wide, stride=factor), block(wide, wide))
+            for narrow, wide, factor in zip(channels, channels[1:], self.factors, strict=False)
+        )
+        self.up = nn.ModuleList(block(wide, narrow) for narrow, wide in zip(channels, channels[1:], strict=False))
+        # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
+        self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
+        self.last = block(channels[0], channels[0])
+        self.head = nn.Linear(channels[0], 3)
+
+    @property
+    def stride_product(self) -> int:
+        """Frames are padded to a multiple of this."""
+        return 2 ** sum(factor == 2 for factor in self.factors)
+
+    def forward(self, keypoints_2d: Tensor) -> Tensor:
+        frames, joints, channels = keypoints_2d.shape[1:]
+        if (joints, channels) != (self.joints, self.input_channels):
+            raise ValueError(
+                f"expected (batch, frames, {self.joints} joints, {self.input_channels} channels), "
+                f"got {tuple(keypoints_2d.shape)}"
+            )
+        x = self.input_norm(keypoints_2d.reshape(-1, joints * channels)).view(keypoints_2d.shape)
+        missing = -frames % self.stride_product
+        if missing:
+            x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1)], dim=1)
+        return self.head(self.last(self._u_shape(self.first(x))))[:, :frames].to(keypoints_2d.dtype)
+
+    def _u_shape(self, x: Tensor) -> Tensor:
+        skips = [x]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        x = skips.pop()
+        merged: list[Tensor] = []
+        for step in reversed(range(len(self.up))):
+            x = self.up[step](x)
+            if self.merge is not None and step > 0:
+                length_factor = 2 ** sum(factor == 2 for factor in self.factors[: step + 1])
+                merged.append(upsample_frames(self.merge[step - 1](x), length_factor, self.upsampling))
+            x = upsample_frames(x, self.factors[step], self.upsampling) + skips.pop()
+        return sum(merged, start=x)

@@ -1,0 +1,549 @@
+"""Runs in MLflow. No other module knows it, and with tracking disabled it is not even imported.
+
+What MLflow cannot take, because the server is down or the disk full, costs the run one warning and no result.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import os
+import platform
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec
+from urllib.parse import quote
+
+import torch
+from torch import Tensor, nn
+
+from gcnpose.config import TrackingConfig
+from gcnpose.errors import InputError, RunError
+
+logger = logging.getLogger(__name__)
+
+# MLflow waits for minutes and tries eight times. One retry is kept for connections closed while they were idle.
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+}
+_SILENCE = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_SERVER = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that only evaluate language models
+    "PYTHONWARNINGS": "ignore",
+}
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_LOCK_SECONDS = 10.0  # for another run that is just creating the tables
+_LONGEST_VALUE = 5000  # characters of a parameter or a tag that every server of MLflow 3 takes
+_VALUES_PER_CALL = 100
+_METRICS_PER_CALL = 1000
+
+_P = ParamSpec("_P")
+
+
+def _harmless(method: Callable[Concatenate[Tracker, _P], None]) -> Callable[Concatenate[Tracker, _P], None]:
+    """Nothing where nothing is tracked; an exception ends the tracking with a warning and goes no further."""
+
+    @functools.wraps(method)
+    def guarded(self: Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        if self._client is None:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self._give_up(error)
+
+    return guarded
+
+
+class Tracker:
+    """One MLflow run, written to at once and not in the background; a context manager.
+
+    Leaving the context ends the run as FINISHED, as KILLED on Ctrl-C, and as FAILED on any other exception.
+    ``Tracker()`` tracks nothing. Nor does any tracker once MLflow has failed: it warns and ignores all further calls,
+    because a server that hangs would cost as long again each time.
+
+    Attributes:
+        run_id: The run's id, for `start` to resume it; None where no run was begun.
+    """
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self._uri = ""
+        self._client: Any = None
+        self._monitor: Any = None
+
+    @classmethod
+    def start(
+        cls,
+        config: TrackingConfig,
+        run_name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str] = {},
+        run_id: str | None = None,
+    ) -> Tracker:
+        """Begins a run, or goes on with one.
+
+        Args:
+            config: Where to, and whether at all.
+            run_name: Name shown in MLflow.
+            parameters: What the run was made with, nested as it may be: ``{"train": {"epochs": 2}}`` becomes
+                ``train.epochs``. Not logged again for a resumed run, since MLflow's parameters never change.
+            tags: Put over those of `environment`.
+            run_id: Run to go on with. If the store does not have it, a warning says so and a new run begins.
+        """
+        tracker = cls()
+        if config.enabled:
+            tracker._uri = tracking_uri(config)
+            try:
+                tracker._begin(config, run_name, parameters, {**environment(), **tags}, run_id)
+            except Exception as error:
+                tracker._give_up(error)
+        return tracker
+
+    @_harmless
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs numbers of one step. NaN is kept; MLflow stores infinity as the largest float."""
+        self._log_points([(name, value, step or 0) for name, value in metrics.items()])
+
+    @_harmless
+    def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str) -> None:
+        """Logs the numbers of many steps; each row names its step under ``step_key``."""
+        self._log_points(
+            [(name, row[name], int(row[step_key])) for row in rows for name in row if name != step_key]
+        )
+
+    @_harmless
+    def log_files(self, *paths: Path, folder: str | None = None) -> None:
+        """Stores files, and folders with all that is in them; warns of one that is missing.
+
+        Args:
+            paths: What to store, under its own name.
+            folder: Folder of the run to put it in; None: its top.
+        """
+        for path in paths:
+            if path.is_dir():
+                inside = "/".join(filter(None, (folder, path.name)))
+                self._client.log_artifacts(self.run_id, str(path), inside)
+            elif path.exists():
+                self._client.log_artifact(self.run_id, str(path), folder)
+            else:
+                logger.warning("%s does not exist and was not logged", path)
+
+    @_harmless
+    def log_table(self, table: Mapping[str, list[Any]], file: str) -> None:
+        """Stores columns of equal length as a JSON file, which MLflow shows as a table."""
+        self._client.log_table(self.run_id, dict(table), file)
+
+    @_harmless
+    def log_motion(
+        self, name: str, source: str, digest: str, context: str, profile: Mapping[str, object]
+    ) -> None:
+        """Logs which motion the run used.
+
+        Args:
+            name: Name of the data set.
+            source: Path or address it was read from.
+            digest: Digest of its content. MLflow keeps 36 characters of it, the profile all.
+            context: What it was used for: ``"train"``, ``"validation"``, ``"test"``.
+            profile: Its size and make-up, in types that JSON has.
+        """
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"digest": digest, **profile}),
+        )
+        used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        self._client.log_inputs(self.run_id, [used])
+
+    @_harmless
+    def log_model(self, model: nn.Module, example: Tensor) -> None:
+        """Stores the network as an MLflow model: a traced graph, which predicts without this package.
+
+        Batch and frames stay free as far as the trace can follow the network: UGCN's frames have to be a multiple of
+        its ``stride_product``, twice that or more. A network that cannot be traced costs a warning, not the tracking.
+
+        Args:
+            model: The network; a copy of it on the CPU in evaluation mode is stored.
+            example: An input with a batch of two or more, and as many frames as in training: a size that is 1
+                anywhere on the way is no longer free.
+
+        Shapes:
+            - example: (batch, frames, joints, channels)
+        """
+        import mlflow
+        import numpy as np
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        network = copy.deepcopy(model).cpu().eval()
+        example = example.detach().cpu()
+        with torch.no_grad():
+            shapes = [(-1, -1, *tensor.shape[2:]) for tensor in (example, network(example))]
+        inputs, outputs = (Schema([TensorSpec(np.dtype(np.float32), shape)]) for shape in shapes)
+        requirements = [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "numpy", "torch")]
+        experiment_id = self._client.get_run(self.run_id).info.experiment_id
+        # Made here, because log_model would put it into the experiment that is current in this process.
+        entry = self._client.create_logged_model(experiment_id, name="model", source_run_id=self.run_id)
+        try:
+            with _as_current(self._uri):
+                mlflow.pytorch.log_model(
+                    network,
+                    model_id=entry.model_id,
+                    run_id=self.run_id,
+                    signature=ModelSignature(inputs, outputs),
+                    input_example=example.numpy(),
+                    pip_requirements=requirements,
+                    serialization_format="pt2",
+                )
+        except (MlflowException, OSError):
+            raise
+        except Exception as error:
+            logger.warning("the network was not logged as a model, it cannot be traced: %s", _reason(error))
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Ends the run as ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``; what is logged afterwards is ignored."""
+        self._terminate(status)
+        self._stop_monitor(wait_seconds=5.0 if self._client is not None else 0.0)
+        self._client = None
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.finish("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+
+    def _begin(
+        self,
+        config: TrackingConfig,
+        run_name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str],
+        run_id: str | None,
+    ) -> None:
+        client = _connect(self._uri)
+        resumed = run_id is not None and _is_there(client, run_id)
+        if resumed:
+            self.run_id = run_id
+            client.update_run(run_id, status="RUNNING")
+        else:
+            if run_id is not None:
+                logger.warning("MLflow at %s has no run %s: a new one begins", _masked(self._uri), run_id)
+            experiment_id = _experiment_id(client, self._uri, config.experiment)
+            self.run_id = client.create_run(experiment_id, run_name=run_name).info.run_id
+        self._client = client
+        self._log_settings({} if resumed else flatten(parameters), tags)
+        if config.system_metrics:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            self._monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+                self.run_id, resume_logging=resumed, tracking_uri=self._uri
+            )
+            self._monitor.start()
+
+    def _log_settings(self, parameters: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        params = [Param(_name(key), str(value)[:_LONGEST_VALUE]) for key, value in parameters.items()]
+        for some in _batches(params, _VALUES_PER_CALL):
+            self._client.log_batch(self.run_id, params=some)
+        run_tags = [RunTag(_name(key), value[:_LONGEST_VALUE]) for key, value in tags.items()]
+        for others in _batches(run_tags, _VALUES_PER_CALL):
+            self._client.log_batch(self.run_id, tags=others)
+
+    def _log_points(self, points: Sequence[tuple[str, float, int]]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(_name(name), float(value), now, step) for name, value, step in points]
+        for some in _batches(metrics, _METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics=some)
+
+    @_harmless
+    def _terminate(self, status: str) -> None:
+        self._client.set_terminated(self.run_id, status)
+
+    def _give_up(self, error: Exception) -> None:
+        self._client = None
+        self._stop_monitor(wait_seconds=0.0)
+        logger.warning(
+            "MLflow at %s failed, the run goes on without it and its folder holds everything: %s",
+            _masked(self._uri),
+            _reason(error),
+        )
+
+    def _stop_monitor(self, wait_seconds: float) -> None:
+        """Ends the sampling of system metrics. MLflow's own call may wait for a server that does not answer."""
+        if self._monitor is not None:
+            stopping = threading.Thread(target=self._monitor.finish, daemon=True)
+            stopping.start()
+            stopping.join(wait_seconds)
+            self._monitor = None
+
+
+def tracking_uri(config: TrackingConfig) -> str:
+    """The MLflow store: the config's, that of MLFLOW_TRACKING_URI, or mlflow.db in the working folder."""
+    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def environment() -> dict[str, str]:
+    """What a run depends on beside its config, by the names of the tags: commit, versions, hardware, command.
+
+    The commit is the working folder's, if that is in a checkout; ``mlflow.source.git.dirty`` says whether a
+    tracked file differs from it.
+    """
+    found = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": sys.argv[0],
+        "command": _masked(shlex.join(sys.argv)),
+        "python": platform.python_version(),
+        "cpu": _processor(),
+        "threads": str(torch.get_num_threads()),
+    }
+    for package in ("gcnpose", "torch", "torch-geometric"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())]
+        found["gpu"] = ", ".join(names)
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        found["mlflow.source.git.commit"] = commit
+        found["mlflow.source.git.dirty"] = str(bool(changes)).lower()
+    return found
+
+
+def flatten(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def serve_ui(config: TrackingConfig, port: int = 5000) -> None:
+    """Prints the address of the page with the experiment's runs and serves it until interrupted.
+
+    Where the store is a tracking server, that serves it already and only the address is printed.
+
+    Raises:
+        InputError: if the store cannot be used, or the port is taken.
+        RunError: if MLflow's server ends by itself.
+    """
+    uri = tracking_uri(config)
+    remote = uri.startswith(("http://", "https://"))
+    if not remote:
+        _check_port(port)
+    try:
+        experiment_id = _experiment_id(_connect(uri), uri, config.experiment)
+    except Exception as error:
+        raise InputError(f"MLflow at {_masked(uri)} cannot be used: {_reason(error)}") from error
+    server = uri.rstrip("/") if remote else f"http://127.0.0.1:{port}"
+    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    if remote:
+        print(f"{_masked(server)}/{page}")
+        return
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    settings = {**_SERVER, **os.environ}
+    # A session of its own, because MLflow starts children and they must end with it.
+    with subprocess.Popen(command, env=settings, start_new_session=True) as process:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, children included
+        try:
+            while process.poll() is None and not _answers(port):
+                time.sleep(0.2)
+            if process.poll() is None:
+                print(f"{server}/{page}\nCtrl-C ends it.", flush=True)
+            process.wait()
+        except KeyboardInterrupt:
+            return
+        finally:
+            _end_session(process)
+    raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
+
+
+def _connect(uri: str) -> Any:
+    """A client of the store that fails soon and keeps quiet, unless the environment says otherwise.
+
+    Raises:
+        Exception: whatever MLflow, SQLAlchemy or the file system say if there is no such store.
+    """
+    for name, value in (_PATIENCE | _SILENCE).items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:  # what goes wrong is said once, by the tracker
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    if uri.partition(":")[0].partition("+")[0] in _DATABASES:
+        _check_database(uri)
+    return mlflow.MlflowClient(uri)
+
+
+def _check_database(uri: str) -> None:
+    """Connects once and, with SQLite, asks to write: MLflow itself would try again for a minute and more."""
+    import sqlalchemy
+
+    path = _sqlite_path(uri)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    options = {} if path is None else {"connect_args": {"timeout": _LOCK_SECONDS}}
+    engine = sqlalchemy.create_engine(uri, **options)
+    try:
+        with engine.connect() as connection:
+            if path is not None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        engine.dispose()
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite store; None for other stores."""
+    from sqlalchemy.engine import make_url
+
+    if not uri.startswith("sqlite"):
+        return None
+    return Path(make_url(uri).database or "").absolute()
+
+
+def _experiment_id(client: Any, uri: str, name: str) -> str:
+    """The id of the experiment, which is made if there is none of that name.
+
+    With SQLite its artifacts lie beside the database; MLflow itself would put them into the working folder.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        path = _sqlite_path(uri)
+        location = path and (path.parent / "mlartifacts" / quote(name, safe=" ")).as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)  # a run beside this one was faster
+            if experiment is None:
+                raise
+    return str(experiment.experiment_id)
+
+
+def _is_there(client: Any, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise
+
+
+@contextmanager
+def _as_current(uri: str) -> Iterator[None]:
+    """Makes the store the process's current one for a while."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")  # set_tracking_uri writes it too
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is what unsets it
+
+
+def _name(text: str) -> str:
+    """The text with what MLflow refuses in the name of a metric, parameter or tag replaced by underscores."""
+    parts = re.sub(r"[^\w\-. :/]", "_", text).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
+
+
+def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:
+    return (entries[start : start + size] for start in range(0, len(entries), size))
+
+
+def _reason(error: Exception) -> str:
+    return _masked(textwrap.shorten(str(error) or type(error).__name__, 400, placeholder=" ..."))
+
+
+def _masked(text: str) -> str:
+    """The text without the passwords of the addresses in it."""
+    return re.sub(r"://[^/@\s]*@", "://***@", text)
+
+
+def _processor() -> str:
+    try:
+        model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        model = None
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    """What git prints about the working folder; empty without git or checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"port {port} cannot be used ({error}): choose another with --port") from error
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and its children, at the latest after five seconds."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, ending)
+            process.wait(5)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

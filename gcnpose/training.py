@@ -1,0 +1,160 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gcnpose.config import TrainConfig
+from gcnpose.data.windows import Windows
+from gcnpose.errors import InputError, RunError
+from gcnpose.loss import LiftingLoss
+
+CHECK_EVERY = 50
+"""Steps between two looks at whether the loss is finite; each look waits for the device."""
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of a step, counted from 0 over the whole training.
+
+    ``step``: constant, times ``decay`` after each milestone (the paper's). ``one_cycle``: from a 25th of the peak up to it
+    over three tenths of the training and down to nearly nothing, both along half a cosine. ``warmup_epochs`` multiply
+    either by a ramp from 0.
+    """
+    epoch = step / steps_per_epoch
+    if config.schedule == "step":
+        rate = config.learning_rate * config.decay ** sum(epoch >= milestone for milestone in config.milestones)
+    else:
+        done, rise = epoch / config.epochs, 0.3
+        if done < rise:
+            low, place = 1 / 25, 1 - done / rise
+        else:
+            low, place = 1e-4, (done - rise) / (1 - rise)
+        rate = config.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * place)) / 2)
+    warm = min((step + 1) / (config.warmup_epochs * steps_per_epoch), 1.0) if config.warmup_epochs else 1.0
+    return rate * warm
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    """Adam with weight decay on the weights of convolutions alone, not on biases and batch norms."""
+    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    return torch.optim.Adam(
+        [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+        fused=True,
+    )
+
+
+class Trainer:
+    """Trains a network on windows, an epoch at a time.
+
+    All randomness of an epoch follows from the seed and the epoch's number, so a training that is interrupted in an
+    epoch and takes it up again from its beginning goes the same way as one that is not.
+
+    Args:
+        model: On the device of the windows.
+        loss: Training loss.
+        windows: Training data.
+        config: Optimiser and schedule.
+        seed: Seed of everything random.
+        device: Where it all lies.
+
+    Raises:
+        InputError: if there are fewer windows than a batch needs.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: LiftingLoss, windows: Windows, config: TrainConfig, seed: int, device: torch.device
+    ) -> None:
+        if config.batch_size > len(windows):
+            raise InputError(f"train.batch_size: {config.batch_size}, but the data has only {len(windows)} windows")
+        self.model = model
+        self.loss = loss
+        self.windows = windows
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.optimizer = build_optimizer(model, config)
+        self.steps_per_epoch = config.steps_per_epoch or len(windows) // config.batch_size
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch; gives the mean losses, the last learning rate and the speed.
+
+        Raises:
+            RunError: if the loss is not finite, with the step, the learning rate and the batch's sequences.
+        """
+        config, start = self.config, time.perf_counter()
+        epoch_seed = self.seed * 1_000_003 + epoch
+        torch.manual_seed(epoch_seed)  # dropout
+        generator = torch.Generator(device=self.device).manual_seed(epoch_seed)
+        batches = self._batches(generator)
+        losses = torch.zeros(self.steps_per_epoch, 3, device=self.device)
+        taken: list[Tensor] = []
+        checked = 0
+        self.model.train()
+        for step in tqdm(range(self.steps_per_epoch), desc=f"epoch {epoch + 1}", leave=False, disable=not sys.stderr.isatty()):
+            rate = learning_rate(config, epoch * self.steps_per_epoch + step, self.steps_per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            indices = next(batches)
+            taken.append(indices)
+            batch = self.windows.batch(indices, generator)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                predicted = self.forward(batch.keypoints_2d)
+            terms = self.loss(predicted, batch.pose_3d, batch.valid)
+            self.optimizer.zero_grad(set_to_none=True)
+            terms.total.backward()
+            if config.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+            self.optimizer.step()
+            losses[step] = torch.stack(terms).detach()
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_per_epoch:
+                self._check_finite(losses[checked : step + 1], taken, epoch, checked)
+                checked = step + 1
+        total, reconstruction, motion = losses.mean(dim=0).tolist()
+        seconds = time.perf_counter() - start
+        return {
+            "train/loss": total,
+            "train/reconstruction": reconstruction,
+            "train/motion": motion,
+            "train/learning_rate": rate,
+            "train/windows_per_s": self.steps_per_epoch * config.batch_size / seconds,
+            "train/seconds": seconds,
+        }
+
+    def _batches(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Window numbers, each once before any comes again; the rest that fills no batch is left out."""
+        while True:
+            order = torch.randperm(len(self.windows), generator=generator, device=self.device)
+            yield from order[: len(order) // self.config.batch_size * self.config.batch_size].split(self.config.batch_size)
+
+    def _check_finite(self, losses: Tensor, taken: list[Tensor], epoch: int, first: int) -> None:
+        bad = (~losses[:, 0].isfinite()).nonzero()
+        if len(bad) == 0:
+            return
+        in_epoch = first + int(bad[0])
+        step = epoch * self.steps_per_epoch + in_epoch
+        names = sorted(set(self.windows.names(taken[in_epoch])))
+        raise RunError(
+            f"the loss is not finite at step {step} (epoch {epoch + 1}), "
+            f"learning rate {learning_rate(self.config, step, self.steps_per_epoch):.3g}; "
+            f"the batch was from {', '.join(names)}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continues where :meth:`state` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,43 @@
+"""What all tests share."""
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported, so before any test module
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads() -> None:
+    """Keeps a machine of many cores from losing time between threads: the tensors here are small."""
+    torch.set_num_threads(min(torch.get_num_threads(), 4))
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs. Its tables take seconds to create and a copy milliseconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracking_uri(migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An MLflow store of the test's own. Works in ``tmp_path``, where MLflow then puts the artifacts too."""
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{shutil.copy(migrated_database, tmp_path / 'mlflow.db')}"
+
+
+@pytest.fixture(scope="session")
+def cmu17() -> Path:
+    """Folder of the real motion, in ``$GCNPOSE_DATA`` or in ``shared/data`` beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("GCNPOSE_DATA", beside)) / "cmu17"
+    if not (folder / "cmu17.npz").is_file():
+        pytest.skip(f"no real motion: {folder} has no cmu17.npz")
+    return folder
