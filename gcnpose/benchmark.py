@@ -100,7 +100,7 @@ class UsualUGCN(nn.Module):
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
     """Copies parameters and statistics in order; the shapes may differ by axes of one."""
     ours, theirs = list(source.state_dict().values()), list(target.state_dict().items())
-    theirs = [(name, tensor) for name, tensor in theirs if name != "adjacency"]
+    theirs = [(name, tensor) for name, tensor in theirs if not name.endswith("adjacency")]
     for tensor, (_, usual) in zip(ours, theirs, strict=True):
         usual.copy_(tensor.view(usual.shape))
 

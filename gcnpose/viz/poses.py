@@ -28,6 +28,7 @@ FARTHEST_M = 0.5  # a joint farther off than this may leave its panel, rather th
 TRUTH_COLOUR, TRUTH_DASHES = "#a6a6a6", (0, (2.5, 1.0))
 
 Array = npt.NDArray[np.float64]
+LineStyle = str | tuple[float, tuple[float, float]]
 
 
 def draw_poses(
@@ -41,9 +42,9 @@ def draw_poses(
     """Draws predicted over true poses as a PNG file, a column for each.
 
     A column shows the keypoints as they lie in the image, every pose at a scale of its own; then the
-    prediction over the truth as the camera sees them, and as one that has gone round them to its right. These
-    two are orthographic and at one scale throughout. Below stands MPJPE. Joints whose prediction is not
-    finite are left out.
+    prediction over the truth from the camera's side, and from where the camera would be had it gone round
+    them by 75 degrees to its right. These two are orthographic and at one scale throughout. Below stands
+    MPJPE. Joints whose prediction is not finite are left out.
 
     Args:
         skeleton: names the joints; the sides are drawn in its colours.
@@ -77,7 +78,7 @@ def draw_poses(
         _draw_bones(panel, skeleton, points, colours)
         low, high = points.min(axis=0), points.max(axis=0)
         _frame(panel, (low + high) / 2, extent * (_with_margin(high - low) / extent).max())
-        panel.set_title(textwrap.fill(title, 24), fontsize=9, parse_math=False)
+        panel.set_title(textwrap.fill(title, 22), fontsize=9, parse_math=False)
     for row, (truths, estimates), (low, high) in zip(panels[1:], views, boxes, strict=True):
         for panel, true_pose, pose, centre in zip(row, truths, estimates, (low + high) / 2, strict=True):
             _draw_bones(panel, skeleton, true_pose, [TRUTH_COLOUR], TRUTH_DASHES)
@@ -105,7 +106,7 @@ def _check(
 ) -> None:
     joints, expected = skeleton.num_joints, (len(titles), skeleton.num_joints)
     fits = keypoints[..., :2].shape == (*expected, 2) and estimate.shape == truth.shape == (*expected, 3)
-    if not fits or not titles:
+    if not (fits and len(titles)):
         raise InputError(
             f"draw_poses: for {skeleton.name} expected keypoints (poses, {joints}, 2 or more), prediction "
             f"and truth (poses, {joints}, 3) and as many titles, at least 1; got {keypoints.shape}, "
@@ -144,7 +145,7 @@ def _bone_colours(skeleton: Skeleton) -> list[str]:
 
 
 def _draw_bones(
-    panel: Axes, skeleton: Skeleton, pose: Array, colours: list[str], style: str | tuple = "solid"
+    panel: Axes, skeleton: Skeleton, pose: Array, colours: list[str], style: LineStyle = "solid"
 ) -> None:
     segments = list(pose[skeleton.bone_indices])
     panel.add_collection(LineCollection(segments, colors=colours, linestyles=style, linewidths=2))

@@ -1,3 +1,5 @@
+"""The sheet of predicted and true poses."""
+
 from __future__ import annotations
 
 import math
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from gcnpose.errors import InputError
-from gcnpose.skeleton import Skeleton, available_graphs
+from gcnpose.skeleton import SIDE_COLOURS, Skeleton, available_graphs
 from gcnpose.viz.poses import TURN_DEGREES, draw_poses
 
 # A man who faces the camera, so that his left is at larger x. y points down.
@@ -129,7 +131,8 @@ def test_truth_is_grey_and_dashed_and_sides_have_the_colours_of_the_skeleton(dra
     assert bones_of(panel, 0).get_linestyles()[0][1] is not None
     colours = [to_hex(colour) for colour in bones_of(panel, 1).get_colors()]
     # The colours given for the sides, the default for the middle; the bone from foot to foot has no side.
-    assert colours == ["#777777", "#112233", "#445566", "#112233", "#445566", "#777777"]
+    middle = SIDE_COLOURS["middle"]
+    assert colours == [middle, "#112233", "#445566", "#112233", "#445566", middle]
 
 
 def test_mpjpe_in_millimetres_stands_under_each_pose(drawn: Callable) -> None:

@@ -33,7 +33,7 @@ _OTHERS = {"hip": 0.13, "shoulder": 0.15, "upper_arm": 0.28, "forearm": 0.25}
 
 _CONTACT = 0.012  # metres of height over which the weight passes from one foot to the other
 _FLIGHT = 0.03  # metres above the floor at which feet no longer hold the body in place
-_GLIDE = 0.08  # seconds over which the speed of the body follows its feet
+_GLIDE = 0.05  # seconds over which the speed of the body follows its feet
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Body:
 
 
 def random_body(rng: np.random.Generator) -> Body:
-    """Body 1.55 to 1.92 m tall, its bones off the average proportions by 5 % each, 10 % at most."""
+    """Body 1.55 to 1.92 m tall, each bone off the average proportions by 5 % (standard deviation)."""
     height = np.clip(rng.normal(1.73, 0.09), 1.55, 1.92)
 
     def vary(lengths: Mapping[str, float]) -> dict[str, float]:
@@ -143,10 +143,10 @@ def walk_on_floor(body: Body, ankles: Array, air: Array) -> Array:
     lowest = -_CONTACT * np.logaddexp(-height[:, 0] / _CONTACT, -height[:, 1] / _CONTACT)
     weight = np.exp((lowest[:, None] - height) / _CONTACT)
     step = -(0.5 * (weight[1:] + weight[:-1])[..., None] * np.diff(ankles[..., :2], axis=0)).sum(1)
-    hold = np.exp(-((0.5 * (air[1:] + air[:-1]) / _FLIGHT) ** 2))[:, None] + 1e-6
+    hold = np.exp(-((0.5 * (air[1:] + air[:-1]) / _FLIGHT) ** 2))[:, None] + 1e-12
 
     def smooth(values: Array) -> Array:
-        smoothed: Array = gaussian_filter1d(values, _GLIDE * FPS, axis=0, truncate=6)
+        smoothed: Array = gaussian_filter1d(values, _GLIDE * FPS, axis=0, truncate=8)
         return smoothed
 
     root = np.zeros((len(ankles), 3))

@@ -1,0 +1,195 @@
+"""Training windows against plain slicing."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from gcnpose.data.camera import Rig, h36m_rig
+from gcnpose.data.views import fixed_views
+from gcnpose.data.windows import Batch, BoneScaling, DrawnWindows, FixedWindows, window_starts
+from gcnpose.inference import mirror
+from gcnpose.skeleton import Skeleton
+from tests.motions import small_motion
+
+CPU = torch.device("cpu")
+SKELETON = Skeleton.load("h36m17")
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def drawn(**changes: object) -> DrawnWindows:
+    settings = {
+        "motion": small_motion((40, 20, 33)),
+        "rig": Rig.from_cameras(h36m_rig()),
+        "drawn_cameras": False,
+        "window": 24,
+        "step": 5,
+        "flip": 0.0,
+        "bone_scale": 0.0,
+        "body_scale": 0.0,
+        "tempo": 0.0,
+        "input_channels": 2,
+        "device": CPU,
+    }
+    return DrawnWindows(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def bone_lengths(pose: torch.Tensor) -> torch.Tensor:
+    parent, child = torch.from_numpy(SKELETON.bone_indices).T
+    return (pose[..., child, :] - pose[..., parent, :]).norm(dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts"),
+    [(24, [0]), (25, [0, 1]), (29, [0, 5]), (31, [0, 5, 7]), (10, [0]), (1, [0]), (34, [0, 5, 10])],
+)
+def test_window_starts(frames: int, starts: list[int]) -> None:
+    assert window_starts(frames, window=24, step=5) == starts
+
+
+@pytest.mark.parametrize("frames", range(1, 60))
+def test_windows_cover_every_frame(frames: int) -> None:
+    covered = {start + offset for start in window_starts(frames, 24, 5) for offset in range(24)}
+    assert set(range(frames)) <= covered
+    assert max(covered) < max(frames, 24)
+
+
+def test_fixed_windows_are_slices() -> None:
+    views = fixed_views(small_motion((40, 20, 33)), h36m_rig(), seed=0)
+    windows = FixedWindows(views, window=24, step=5, flip=0.0, device=CPU)
+    slices = [(clip, start) for clip in views.clips for start in window_starts(clip.frames, 24, 5)]
+    assert len(windows) == len(slices)
+    batch = windows.batch(torch.arange(len(windows)), generator())
+    for number, (clip, start) in enumerate(slices):
+        pose = views.pose_3d[clip.rows][start : start + 24]
+        assert torch.equal(batch.pose_3d[number, : len(pose)], pose)
+        assert torch.equal(batch.keypoints_2d[number, : len(pose)], views.keypoints_2d[clip.rows][start : start + 24])
+        assert batch.valid[number].tolist() == [True] * len(pose) + [False] * (24 - len(pose))
+        assert (batch.pose_3d[number, len(pose) :] == pose[-1]).all()
+    assert windows.names(torch.tensor([0, len(windows) - 1])) == ["A/swing 1 from 54138969", "C/swing 1 from 60457274"]
+
+
+def assert_mirrored(plain: Batch, flipped: Batch) -> None:
+    torch.testing.assert_close(flipped.keypoints_2d, mirror(plain.keypoints_2d, SKELETON))
+    torch.testing.assert_close(flipped.pose_3d, mirror(plain.pose_3d, SKELETON))
+
+
+def test_a_flip_mirrors_2d_and_3d() -> None:
+    views = fixed_views(small_motion(), h36m_rig(), seed=0)
+    indices = torch.arange(5)
+    plain, flipped = (FixedWindows(views, 24, 5, flip, CPU).batch(indices, generator()) for flip in (0.0, 1.0))
+    assert_mirrored(plain, flipped)
+    half = FixedWindows(views, 24, 5, 0.5, CPU).batch(torch.zeros(1000, dtype=torch.long), generator())
+    assert 0.4 < (half.pose_3d == plain.pose_3d[0]).flatten(1).all(1).float().mean() < 0.6
+
+
+def test_a_drawn_flip_mirrors_2d_and_3d() -> None:
+    indices = torch.arange(5)
+    assert_mirrored(drawn(flip=0.0).batch(indices, generator()), drawn(flip=1.0).batch(indices, generator()))
+
+
+@pytest.mark.parametrize("drawn_cameras", [False, True])
+def test_drawn_windows_are_the_motion_seen_from_somewhere(drawn_cameras: bool) -> None:
+    windows = drawn(drawn_cameras=drawn_cameras)
+    batch = windows.batch(torch.arange(len(windows)), generator())
+    motion = windows.world[:24]
+    torch.testing.assert_close(bone_lengths(batch.pose_3d[0]), bone_lengths(motion), atol=1e-5, rtol=0)
+    assert (batch.pose_3d[:, :, SKELETON.root_index] == 0).all()
+    # Two takes of one window are seen from two sides, and their depths differ.
+    other = windows.batch(torch.zeros(2, dtype=torch.long), generator())
+    assert (other.pose_3d[0] - other.pose_3d[1]).abs().max() > 0.05
+    assert batch.keypoints_2d.abs().max() < 1.5
+
+
+def test_keypoints_are_the_projection_of_the_pose() -> None:
+    """2D offsets from the root times depth over focal length are the 3D's x and y: one unknown depth per frame."""
+    batch = drawn().batch(torch.tensor([0]), generator())
+    pose, seen = batch.pose_3d[0, 0].double(), batch.keypoints_2d[0, 0].double()
+    best = min(
+        ((pose[:, :2] + offset) / (pose[:, 2:] + depth) * 2.29 - seen).abs().max().item()
+        for depth in np.arange(3, 8, 0.05)
+        for offset in [seen[0] / 2.29 * depth]
+    )
+    assert best < 0.02  # the lens distorts by about a hundredth
+
+
+def test_short_sequences_are_marked() -> None:
+    windows = drawn()
+    batch = windows.batch(torch.arange(len(windows)), generator())
+    lengths = [24] * 5 + [20] + [24] * 3
+    assert batch.valid.sum(1).tolist() == lengths
+    assert (batch.pose_3d[5, 19:] == batch.pose_3d[5, 19]).all()
+
+
+def test_tempo_plays_faster_and_slower() -> None:
+    windows = drawn(tempo=0.5, motion=small_motion((200, 20, 33)))
+    speeds = []
+    for seed in range(20):
+        batch = windows.batch(torch.tensor([10]), torch.Generator().manual_seed(seed))
+        speeds.append((bone_lengths(batch.pose_3d[0]).diff(dim=0).abs().mean()).item())
+        assert batch.valid.all()
+    still = drawn(motion=small_motion((200, 20, 33))).batch(torch.tensor([10]), generator())
+    plain = bone_lengths(still.pose_3d[0]).diff(dim=0).abs().mean().item()
+    assert min(speeds) < 0.75 * plain
+    assert max(speeds) > 1.2 * plain
+
+
+def test_tempo_never_leaves_the_sequence() -> None:
+    windows = drawn(tempo=0.9)
+    for seed in range(30):
+        batch = windows.batch(torch.arange(len(windows)), torch.Generator().manual_seed(seed))
+        assert batch.pose_3d.isfinite().all()
+        assert batch.valid[:, 0].all()
+        # The valid frames come first, and A's 40 frames play at least 40 / 1.9 of them.
+        assert (batch.valid[:, :-1] | ~batch.valid[:, 1:]).all()
+        assert batch.valid[0].sum() >= 21
+
+
+def test_bone_scaling_changes_lengths_and_keeps_directions() -> None:
+    pose = torch.from_numpy(small_motion().sequences[0].positions)[None]
+    scaled = BoneScaling(SKELETON, bone_scale=0.1, body_scale=0.0, device=CPU).apply(pose, generator())
+    assert torch.equal(scaled[:, :, 0], pose[:, :, 0])
+    parent, child = torch.from_numpy(SKELETON.bone_indices).T
+    before, after = (p[..., child, :] - p[..., parent, :] for p in (pose, scaled))
+    factors = after.norm(dim=-1) / before.norm(dim=-1)
+    torch.testing.assert_close(after, before * factors[..., None], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), atol=1e-4, rtol=0)
+    assert 0.02 < factors.std() < 0.2
+    length = dict(zip(child.tolist(), factors[0, 0].tolist(), strict=True))
+    for left, right in SKELETON.mirror:
+        assert length[SKELETON.index(left)] == pytest.approx(length[SKELETON.index(right)], abs=1e-4)
+
+
+def test_body_scale_scales_the_world() -> None:
+    pose = torch.from_numpy(small_motion().sequences[0].positions)[None].repeat(50, 1, 1, 1)
+    scaled = BoneScaling(SKELETON, bone_scale=0.0, body_scale=0.2, device=CPU).apply(pose, generator())
+    ratio = scaled / pose
+    torch.testing.assert_close(ratio, ratio[:, :1, :1, :1].expand_as(ratio), atol=1e-4, rtol=0)
+    assert 0.8 <= ratio.min() < 0.85 and 1.15 < ratio.max() <= 1.2
+
+
+def test_same_generator_same_batch() -> None:
+    windows = drawn(flip=0.5, bone_scale=0.05, body_scale=0.1, tempo=0.3, drawn_cameras=True)
+    first, second = (windows.batch(torch.arange(6), generator()) for _ in range(2))
+    for one, other in itertools.pairwise([first, second]):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_score_channel_is_one() -> None:
+    assert (drawn(input_channels=3).batch(torch.arange(3), generator()).keypoints_2d[..., 2] == 1).all()
+
+
+def test_memory_of_human36m() -> None:
+    """1,559,752 training frames of 17 joints, 2D and 3D in float32, worked out from what a small set takes."""
+    views = fixed_views(small_motion(), h36m_rig(), seed=0)
+    windows = FixedWindows(views, 96, 5, 0.5, CPU)
+    rows = len(views.pose_3d)
+    held = [value for value in vars(windows).values() if isinstance(value, torch.Tensor)]
+    per_row = sum(tensor.numel() * tensor.element_size() for tensor in held) / rows
+    table = [value for value in vars(windows.table).values() if isinstance(value, torch.Tensor)]
+    per_window = sum(tensor.numel() * tensor.element_size() for tensor in table[:4]) / len(windows)
+    assert 1_559_752 * per_row + 312_000 * per_window < 0.7e9

@@ -1,0 +1,64 @@
+"""Averaged windows against a plain loop."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gcnpose.inference import lift_whole, lift_windows, mirror
+from gcnpose.skeleton import Skeleton
+
+SKELETON = Skeleton.load("h36m17")
+
+
+class Positional(nn.Module):
+    """A stand-in network whose output depends on the place in the window and not symmetrically on the input."""
+
+    def forward(self, keypoints_2d: Tensor) -> Tensor:
+        place = torch.arange(keypoints_2d.shape[1]).view(1, -1, 1, 1)
+        x, y = keypoints_2d[..., :1], keypoints_2d[..., 1:2]
+        return torch.cat([x * 2 + 0.1 * place, y + x.abs(), x * y + 1], dim=-1)
+
+
+def by_loop(keypoints_2d: Tensor, window: int, step: int, flip: bool) -> Tensor:
+    model, frames = Positional(), len(keypoints_2d)
+    padded = torch.cat([keypoints_2d] + [keypoints_2d[-1:]] * max(window - frames, 0))
+    total, count = torch.zeros(len(padded), 17, 3), torch.zeros(len(padded))
+    starts = sorted({*range(0, len(padded) - window + 1, step), len(padded) - window})
+    for start in starts:
+        inside = padded[None, start : start + window]
+        predicted = model(inside)
+        if flip:
+            predicted = (predicted + mirror(model(mirror(inside, SKELETON)), SKELETON)) / 2
+        total[start : start + window] += predicted[0]
+        count[start : start + window] += 1
+    return (total / count[:, None, None])[:frames]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_equals_the_loop(flip: bool, batch_size: int) -> None:
+    torch.manual_seed(0)
+    sequences = [torch.randn(frames, 17, 2) for frames in (1, 23, 24, 25, 61)]
+    lifted = lift_windows(Positional(), SKELETON, sequences, window=24, step=5, flip=flip, batch_size=batch_size)
+    for keypoints_2d, poses in zip(sequences, lifted, strict=True):
+        torch.testing.assert_close(poses, by_loop(keypoints_2d, 24, 5, flip), atol=1e-5, rtol=1e-5)
+
+
+def test_one_window_is_one_pass() -> None:
+    keypoints_2d = torch.randn(24, 17, 2)
+    windows = lift_windows(Positional(), SKELETON, [keypoints_2d], window=24, step=5)
+    torch.testing.assert_close(windows[0], lift_whole(Positional(), SKELETON, [keypoints_2d])[0])
+
+
+def test_mirror_is_its_own_inverse_and_exchanges_sides() -> None:
+    pose = torch.randn(2, 17, 3)
+    assert torch.equal(mirror(mirror(pose, SKELETON), SKELETON), pose)
+    left, right = SKELETON.index("left_wrist"), SKELETON.index("right_wrist")
+    assert torch.equal(mirror(pose, SKELETON)[:, left], pose[:, right] * torch.tensor([-1.0, 1, 1]))
+
+
+def test_flip_averaging_makes_the_prediction_symmetric() -> None:
+    keypoints_2d = torch.randn(30, 17, 2)
+    both = [keypoints_2d, mirror(keypoints_2d, SKELETON)]
+    one, other = lift_windows(Positional(), SKELETON, both, window=24, flip=True)
+    torch.testing.assert_close(one, mirror(other, SKELETON), atol=1e-5, rtol=1e-5)
