@@ -25,8 +25,9 @@ venv: ## install the package and its development tools into .venv
 
 # The stamp is written last, so the next make takes up an installation that was interrupted.
 $(STAMP): pyproject.toml constraints.txt
-	$(RUN) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV) || { \
+	test -n "$(PYTHON)" || { \
 		echo "make: needs Python 3.10 to 3.13 with its venv module; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(RUN) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	$(RUN) -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

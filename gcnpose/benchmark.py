@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +15,18 @@ from torch_geometric.data import Data
 from gcnpose.data.camera import Rig, h36m_rig
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.windows import DrawnWindows
+from gcnpose.errors import InputError
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN, PartitionConv, STGCNBlock
+from gcnpose.nn.partition_conv import has_torch_scatter
 from gcnpose.skeleton import Skeleton
 
 
 class UsualBlock(nn.Module):
-    """:class:`gcnpose.nn.STGCNBlock` as graph networks on skeletons are usually written, with the same weights.
+    """:class:`gcnpose.nn.STGCNBlock` as graph networks on skeletons are usually written, with its weights.
 
-    A 1x1 Conv2d to subsets times channels, an einsum with one adjacency matrix per subset, BatchNorm2d, ReLU, a Conv2d
-    over (kernel, 1), BatchNorm2d, Dropout, residual, ReLU.
+    A 1x1 Conv2d to subsets times channels, an einsum with one adjacency matrix per subset, BatchNorm2d, ReLU,
+    a Conv2d over (kernel, 1), BatchNorm2d, Dropout, residual, ReLU.
 
     Shapes:
         - input: (batch, in_channels, frames, joints)
@@ -48,7 +51,9 @@ class UsualBlock(nn.Module):
         self.dropout = nn.Dropout(block.dropout.p, inplace=True)
         self.shortcut: nn.Module = nn.Identity()
         if isinstance(block.shortcut, nn.Sequential):
-            self.shortcut = nn.Sequential(nn.Conv2d(narrow, channels, 1, (stride, 1)), nn.BatchNorm2d(channels))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(narrow, channels, 1, (stride, 1)), nn.BatchNorm2d(channels)
+            )
         copy_weights(block, self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,15 +115,29 @@ def time_step(batch_size: int, frames: int, repeats: int, precision: str) -> str
 
     Returns:
         A table: the median of each, the ratio, and the time that taking a batch costs.
+
+    Raises:
+        InputError: if the network would pad that number of frames, which the usual formulation does not.
     """
     skeleton = Skeleton.load("h36m17")
     ours = UGCN(skeleton)
+    if frames % ours.stride_product:
+        raise InputError(f"benchmark: --frames must be a multiple of {ours.stride_product}, not {frames}")
     usual = UsualUGCN(ours, skeleton.to_data())
     motion = make_motion(takes=1)
     windows = DrawnWindows(
-        motion, Rig.from_cameras(h36m_rig()), drawn_cameras=False, window=frames, step=5, flip=0.5, bone_scale=0.05,
-        body_scale=0.1, tempo=0.3, input_channels=2, device=torch.device("cpu"),
-    )  # fmt: skip
+        motion,
+        Rig.from_cameras(h36m_rig()),
+        drawn_cameras=False,
+        window=frames,
+        step=5,
+        flip=0.5,
+        bone_scale=0.05,
+        body_scale=0.1,
+        tempo=0.3,
+        input_channels=2,
+        device=torch.device("cpu"),
+    )
     generator = torch.Generator().manual_seed(0)
     indices = torch.randint(len(windows), (batch_size,), generator=generator)
     batch = windows.batch(indices, generator)
@@ -141,20 +160,26 @@ def time_step(batch_size: int, frames: int, repeats: int, precision: str) -> str
 
     steps = {"usual formulation": step_of(usual), "gcnpose": step_of(ours), "taking a batch": load}
     seconds = time_in_turn(steps, repeats)
-    title = f"training step, batch {batch_size} x {frames} frames, {precision}, {torch.get_num_threads()} threads"
+    title = (
+        f"training step, batch {batch_size} x {frames} frames, {precision}, {torch.get_num_threads()} threads"
+    )
     share = 100 * seconds["taking a batch"] / seconds["gcnpose"]
     return f"{_table(title, seconds, 'usual formulation')}\ntaking a batch is {share:.1f} % of gcnpose's step"
 
 
 def time_layer(batch_size: int, frames: int, repeats: int, precision: str) -> str:
-    """One PartitionConv, forward and backward, by aggregation and number of joints (a chain of joints)."""
+    """One PartitionConv, forward and backward, by aggregation and number of joints (a chain of joints).
+
+    torch-scatter is timed where it is installed.
+    """
+    aggregations = ("native", "scatter", "dense") if has_torch_scatter("cpu") else ("native", "dense")
     tables = []
     for joints in (17, 33, 65, 133, 257, 513):
         names = [f"j{number}" for number in range(joints)]
-        chain = [[one, other] for one, other in zip(names, names[1:], strict=False)]
+        chain = [list(bone) for bone in pairwise(names)]
         content = {"name": "chain", "root": "j0", "joints": names, "bones": chain, "mirror": []}
         graph = Skeleton.from_dict(content, "benchmark").to_data()
-        x = torch.randn(batch_size * frames * 17 // joints, joints, 64, requires_grad=True)
+        x = torch.randn(max(batch_size * frames * 17 // joints, 1), joints, 64, requires_grad=True)
 
         def pass_of(layer: nn.Module, x: Tensor = x) -> Callable[[], None]:
             def both_ways() -> None:
@@ -164,14 +189,14 @@ def time_layer(batch_size: int, frames: int, repeats: int, precision: str) -> st
 
             return both_ways
 
-        layers = {name: pass_of(PartitionConv(64, 64, graph, name)) for name in ("native", "scatter", "dense")}
+        layers = {name: pass_of(PartitionConv(64, 64, graph, name)) for name in aggregations}
         title = f"PartitionConv(64, 64), {joints} joints, {len(x)} frames, {precision}"
         tables.append(_table(title, time_in_turn(layers, repeats), "native"))
     return "\n\n".join(tables)
 
 
 def time_in_turn(calls: Mapping[str, Callable[[], None]], repeats: int, warm_up: int = 2) -> dict[str, float]:
-    """Median seconds of each call; they take turns, so that all see the same changes of the machine's speed."""
+    """Median seconds of each call; they take turns, so that all see the same changes of the machine."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(warm_up + repeats):
         for name, call in calls.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -46,7 +47,9 @@ def build_model(config: Config, skeleton: Skeleton) -> UGCN:
     model = config.model
     steps = len(model.channels) - 1
     if model.down_up_pairs is not None and model.down_up_pairs > steps:
-        raise InputError(f"model.down_up_pairs: at most {steps} with {steps + 1} channels, not {model.down_up_pairs}")
+        raise InputError(
+            f"model.down_up_pairs: at most {steps} with {steps + 1} channels, not {model.down_up_pairs}"
+        )
     return UGCN(
         skeleton,
         input_channels=model.input_channels,
@@ -73,20 +76,23 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
     Subjects come from the config, else from the file's own splits; a file without any is all test.
 
     Raises:
-        InputError: if the file cannot be used, does not fit the skeleton, or does not say who belongs to a split; or if a
-            subject is in two of them.
+        InputError: if the file cannot be used, does not fit the skeleton, or does not say who belongs to a
+            split; or if a subject is in two of them.
     """
     data = config.data
     if data.path is None:
         motion = make_motion(config.seed, data.takes)
         if motion.skeleton.joints != skeleton.joints:
             raise InputError(
-                f"skeleton: the embedded motion has the joints of {motion.skeleton.name}, not those of {skeleton.name}; "
-                "give motion of your own as data.path"
+                f"skeleton: the embedded motion has the joints of {motion.skeleton.name}, "
+                f"not those of {skeleton.name}; give motion of your own as data.path"
             )
+        motion = dataclasses.replace(motion, skeleton=skeleton)
     else:
         motion = MotionSet.load(data.path, skeleton, data.fps)
-    named = dict(zip(SPLITS, (data.train_subjects, data.validation_subjects, data.test_subjects), strict=True))
+    named = dict(
+        zip(SPLITS, (data.train_subjects, data.validation_subjects, data.test_subjects), strict=True)
+    )
     known = motion.splits or {"test": motion.subjects}
     chosen: dict[str, MotionSet] = {}
     for split in splits:
@@ -98,7 +104,9 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
             )
         for other, others in chosen.items():
             if both := set(subjects) & set(others.subjects):
-                raise InputError(f"data: {', '.join(sorted(both))} among both the {other} and the {split} subjects")
+                raise InputError(
+                    f"data: {', '.join(sorted(both))} among both the {other} and the {split} subjects"
+                )
         chosen[split] = motion.select(subjects)
     return chosen
 

@@ -1,10 +1,11 @@
-"""Checkpoint files: all that predicting or resuming needs, written whole or not at all, read without running code."""
+"""Checkpoint files: all that predicting or resuming needs, written whole, read without running code."""
 
 from __future__ import annotations
 
+import io
 import os
-import pickle
-import zipfile
+import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import torch
 from gcnpose.build import build_model
 from gcnpose.config import Config, config_from_dict
 from gcnpose.errors import InputError
+from gcnpose.files import replacing
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 
 FORMAT = "gcnpose checkpoint 1"
-REQUIRED = ("format", "config", "skeleton", "model", "epoch")
+REQUIRED = ("format", "config", "skeleton", "model", "epoch", "yardsticks")
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -31,18 +33,13 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: if it cannot be written; what stood there before stays.
     """
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            try:
-                torch.save({"format": FORMAT, **content}, file)
-            except RuntimeError as error:  # PyTorch's zip writer hides a full disk behind this
-                raise OSError(f"{path} could not be written: {error}") from error
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Through memory, because PyTorch's zip writer hides a full disk behind a RuntimeError of its own.
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -55,9 +52,19 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: truncated, or not a checkpoint ({_first_line(error)})") from error
+        file = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as error:  # a damaged file can raise anything, and PyTorch then advises to run the code in it
+        raise InputError(
+            f"{path}: cannot be read as a checkpoint: truncated, damaged or of another program"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: not a checkpoint of this program (expected format {FORMAT!r})")
     missing = [key for key in REQUIRED if key not in content]
@@ -77,10 +84,7 @@ def restore_model(content: Mapping[str, Any], source: str | Path) -> tuple[Confi
     model = build_model(config, skeleton)
     try:
         model.load_state_dict(content["model"])
-    except (RuntimeError, AttributeError) as error:
-        raise InputError(f"{source}: the weights do not fit the network ({_first_line(error)})") from error
+    except (RuntimeError, AttributeError, TypeError) as error:
+        reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise InputError(f"{source}: the weights do not fit the network: {reason}") from error
     return config, skeleton, model.eval()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gcnpose.data.views import Views
+from gcnpose.files import replacing
 from gcnpose.metrics import aggregate, sequence_metrics
 
 PROTOCOL = (
@@ -32,7 +33,7 @@ COLUMNS = {
 
 
 class Yardsticks:
-    """What a network must beat: the mean training pose, and a linear regression from one frame's 2D to its 3D.
+    """What a network must beat: the mean training pose, and a linear regression from a frame's 2D to its 3D.
 
     Shapes:
         - mean_pose: (joints, 3) metres
@@ -49,7 +50,9 @@ class Yardsticks:
         joints = views.skeleton.num_joints
         normal = torch.zeros(2 * joints + 1, 2 * joints + 1, dtype=torch.float64)
         moment = torch.zeros(2 * joints + 1, 3 * joints, dtype=torch.float64)
-        for keypoints_2d, pose_3d in zip(views.keypoints_2d.split(chunk), views.pose_3d.split(chunk), strict=True):
+        for keypoints_2d, pose_3d in zip(
+            views.keypoints_2d.split(chunk), views.pose_3d.split(chunk), strict=True
+        ):
             features = _features(keypoints_2d)
             normal += features.T @ features
             moment += features.T @ pose_3d.flatten(1).double()
@@ -62,9 +65,9 @@ class Yardsticks:
         """By name, functions from (frames, joints, 2 or 3) to (frames, joints, 3)."""
         return {
             "mean_pose": lambda keypoints_2d: self.mean_pose.expand(len(keypoints_2d), -1, -1),
-            "linear": lambda keypoints_2d: (_features(keypoints_2d) @ self.linear.double())
-            .float()
-            .view(len(keypoints_2d), -1, 3),
+            "linear": lambda keypoints_2d: (
+                (_features(keypoints_2d) @ self.linear.double()).float().view(len(keypoints_2d), -1, 3)
+            ),
         }
 
 
@@ -73,14 +76,19 @@ def _features(keypoints_2d: Tensor) -> Tensor:
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 
+Lift = Callable[[list[Tensor]], list[Tensor]]
+"""From the 2D of all clips to their 3D."""
+
+
 def evaluate(
-    lift: Callable[[list[Tensor]], list[Tensor]], views: Views, yardsticks: Yardsticks, device: torch.device
+    lift: Lift, views: Views, keypoints: str, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
     """All metrics per action, over actions and over frames, with the yardsticks' beside.
 
     Args:
-        lift: From the 2D of all clips to their 3D.
+        lift: The network.
         views: What to score.
+        keypoints: Where the 2D is from.
         yardsticks: Fitted on the training views.
         device: Where to lift.
 
@@ -88,23 +96,26 @@ def evaluate(
         The report: ``protocol``, ``frames``, ``clips``, ``keypoints``, ``seconds``, ``mean_over_actions``,
         ``mean_over_frames``, ``per_action`` and ``yardsticks``.
     """
-    inputs = [views.keypoints_2d[clip.rows] for clip in views.clips]
-    start = time.perf_counter()
-    lifted = [poses.cpu() for poses in lift([keypoints_2d.to(device) for keypoints_2d in inputs])]
-    seconds = time.perf_counter() - start
     simple = {}
     for name, predict in yardsticks.predictors().items():
-        scored = score([predict(keypoints_2d) for keypoints_2d in inputs], views)
+        scored = score([predict(views.keypoints_2d[clip.rows]) for clip in views.clips], views)
         simple[name] = {key: scored[key] for key in ("mean_over_actions", "mean_over_frames")}
     return {
         "protocol": PROTOCOL,
         "frames": len(views.pose_3d),
         "clips": len(views.clips),
-        "keypoints": "projected ground truth",
-        "seconds": seconds,
-        **score(lifted, views),
+        "keypoints": keypoints,
+        **timed_score(lift, views, device),
         "yardsticks": simple,
     }
+
+
+def timed_score(lift: Lift, views: Views, device: torch.device) -> dict[str, Any]:
+    """:func:`score` of what is lifted on a device, with the ``seconds`` that lifting takes."""
+    start = time.perf_counter()
+    lifted = lift([views.keypoints_2d[clip.rows].to(device) for clip in views.clips])
+    lifted = [poses.cpu() for poses in lifted]
+    return {"seconds": time.perf_counter() - start, **score(lifted, views)}
 
 
 def score(lifted: Sequence[Tensor], views: Views) -> dict[str, Any]:
@@ -118,7 +129,10 @@ def score(lifted: Sequence[Tensor], views: Views) -> dict[str, Any]:
 def format_report(report: Mapping[str, Any]) -> str:
     """The report as a table for a terminal."""
     rows = [(action, values) for action, values in report["per_action"].items()]
-    rows += [("mean over actions", report["mean_over_actions"]), ("mean over frames", report["mean_over_frames"])]
+    rows += [
+        ("mean over actions", report["mean_over_actions"]),
+        ("mean over frames", report["mean_over_frames"]),
+    ]
     if "whole_sequence" in report:
         rows.append(("one pass, over frames", report["whole_sequence"]["mean_over_frames"]))
     for name, values in report["yardsticks"].items():
@@ -141,22 +155,37 @@ def format_report(report: Mapping[str, Any]) -> str:
 
 
 def write_report(report: Mapping[str, Any], path: Path) -> None:
-    """Writes the report as JSON, and its table as CSV beside it; each file whole or not at all."""
-    _write(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
-    rows = [[action, values["frames"], *(values[key] for key in COLUMNS)] for action, values in report["per_action"].items()]
+    """Writes the report as JSON, and its table as CSV beside it; each file whole or not at all.
+
+    What is not defined, such as the MPJVE of one frame, is null in JSON and empty in CSV.
+    """
+    report = _defined(report)
+    with replacing(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    rows = [
+        [action, values["frames"], *(values[key] for key in COLUMNS)]
+        for action, values in report["per_action"].items()
+    ]
     for name in ("mean_over_actions", "mean_over_frames"):
         rows.append([name, report["frames"], *(report[name][key] for key in COLUMNS)])
+    if "whole_sequence" in report:
+        means = report["whole_sequence"]["mean_over_frames"]
+        rows.append(["whole_sequence", report["frames"], *(means[key] for key in COLUMNS)])
     for name, values in report["yardsticks"].items():
-        rows.append([f"yardstick_{name}", report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)])
-    partial = path.with_suffix(".csv.part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+        rows.append(
+            [f"yardstick_{name}", report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)]
+        )
+    with (
+        replacing(path.with_suffix(".csv")) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["action", "frames", *COLUMNS])
         writer.writerows(rows)
-    os.replace(partial, path.with_suffix(".csv"))
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def _defined(value: Any) -> Any:
+    """None in place of every number that is not finite: JSON has none."""
+    if isinstance(value, Mapping):
+        return {name: _defined(entry) for name, entry in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

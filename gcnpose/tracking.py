@@ -16,9 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -35,7 +37,7 @@ from gcnpose.errors import InputError, RunError
 
 logger = logging.getLogger(__name__)
 
-# MLflow waits for minutes and tries eight times. One retry is kept for connections closed while they were idle.
+# MLflow waits for minutes and tries eight times. One retry is kept, for connections that idled too long.
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -48,10 +50,11 @@ _SILENCE = {
 _SERVER = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that only evaluate language models
+    "PYTHONSAFEPATH": "1",  # else a click.py in the working folder would be taken for the library
     "PYTHONWARNINGS": "ignore",
 }
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_LOCK_SECONDS = 10.0  # for another run that is just creating the tables
+_LOCK_SECONDS = 10.0  # for another run that is just writing
 _LONGEST_VALUE = 5000  # characters of a parameter or a tag that every server of MLflow 3 takes
 _VALUES_PER_CALL = 100
 _METRICS_PER_CALL = 1000
@@ -67,7 +70,8 @@ def _harmless(method: Callable[Concatenate[Tracker, _P], None]) -> Callable[Conc
         if self._client is None:
             return
         try:
-            method(self, *args, **kwargs)
+            with _warnings_ignored():
+                method(self, *args, **kwargs)
         except Exception as error:
             self._give_up(error)
 
@@ -78,8 +82,8 @@ class Tracker:
     """One MLflow run, written to at once and not in the background; a context manager.
 
     Leaving the context ends the run as FINISHED, as KILLED on Ctrl-C, and as FAILED on any other exception.
-    ``Tracker()`` tracks nothing. Nor does any tracker once MLflow has failed: it warns and ignores all further calls,
-    because a server that hangs would cost as long again each time.
+    ``Tracker()`` tracks nothing. Nor does any tracker once MLflow has failed: it warns and ignores all
+    later calls, because a server that hangs would cost as long again each time.
 
     Attributes:
         run_id: The run's id, for `start` to resume it; None where no run was begun.
@@ -107,14 +111,16 @@ class Tracker:
             run_name: Name shown in MLflow.
             parameters: What the run was made with, nested as it may be: ``{"train": {"epochs": 2}}`` becomes
                 ``train.epochs``. Not logged again for a resumed run, since MLflow's parameters never change.
-            tags: Put over those of `environment`.
+            tags: Put over those of `environment`. A resumed run gets both anew.
             run_id: Run to go on with. If the store does not have it, a warning says so and a new run begins.
         """
         tracker = cls()
         if config.enabled:
-            tracker._uri = tracking_uri(config)
+            tracker._uri = str(config.uri)
             try:
-                tracker._begin(config, run_name, parameters, {**environment(), **tags}, run_id)
+                with _warnings_ignored():
+                    tracker._uri = tracking_uri(config)
+                    tracker._begin(config, run_name, parameters, {**environment(), **tags}, run_id)
             except Exception as error:
                 tracker._give_up(error)
         return tracker
@@ -157,7 +163,7 @@ class Tracker:
     def log_motion(
         self, name: str, source: str, digest: str, context: str, profile: Mapping[str, object]
     ) -> None:
-        """Logs which motion the run used.
+        """Logs which motion the run used. MLflow notes a data set of one name and digest once in a run.
 
         Args:
             name: Name of the data set.
@@ -184,8 +190,9 @@ class Tracker:
     def log_model(self, model: nn.Module, example: Tensor) -> None:
         """Stores the network as an MLflow model: a traced graph, which predicts without this package.
 
-        Batch and frames stay free as far as the trace can follow the network: UGCN's frames have to be a multiple of
-        its ``stride_product``, twice that or more. A network that cannot be traced costs a warning, not the tracking.
+        Batch and frames stay free as far as the trace can follow the network: UGCN's frames have to be a
+        multiple of its ``stride_product``, at least twice that. A network that cannot be traced costs a
+        warning, not the tracking.
 
         Args:
             model: The network; a copy of it on the CPU in evaluation mode is stored.
@@ -227,7 +234,7 @@ class Tracker:
             logger.warning("the network was not logged as a model, it cannot be traced: %s", _reason(error))
 
     def finish(self, status: str = "FINISHED") -> None:
-        """Ends the run as ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``; what is logged afterwards is ignored."""
+        """Ends the run as ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``; what is logged later is ignored."""
         self._terminate(status)
         self._stop_monitor(wait_seconds=5.0 if self._client is not None else 0.0)
         self._client = None
@@ -266,9 +273,7 @@ class Tracker:
         if config.system_metrics:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-            self._monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
-                self.run_id, resume_logging=resumed, tracking_uri=self._uri
-            )
+            self._monitor = SystemMetricsMonitor(self.run_id, resume_logging=resumed, tracking_uri=self._uri)
             self._monitor.start()
 
     def _log_settings(self, parameters: Mapping[str, object], tags: Mapping[str, str]) -> None:
@@ -297,13 +302,13 @@ class Tracker:
         self._client = None
         self._stop_monitor(wait_seconds=0.0)
         logger.warning(
-            "MLflow at %s failed, the run goes on without it and its folder holds everything: %s",
+            "MLflow at %s failed; the run goes on without it, and its folder holds everything: %s",
             _masked(self._uri),
             _reason(error),
         )
 
     def _stop_monitor(self, wait_seconds: float) -> None:
-        """Ends the sampling of system metrics. MLflow's own call may wait for a server that does not answer."""
+        """Ends the sampling of system metrics. MLflow's own call may wait for a server that hangs."""
         if self._monitor is not None:
             stopping = threading.Thread(target=self._monitor.finish, daemon=True)
             stopping.start()
@@ -312,8 +317,13 @@ class Tracker:
 
 
 def tracking_uri(config: TrackingConfig) -> str:
-    """The MLflow store: the config's, that of MLFLOW_TRACKING_URI, or mlflow.db in the working folder."""
-    return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    """The MLflow store: the config's, that of MLFLOW_TRACKING_URI, or mlflow.db in the working folder.
+
+    The path of an SQLite store comes out absolute, since MLflow keeps stores open under their URI.
+    """
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path = _sqlite_path(uri)
+    return uri if path is None else _sqlite_uri(path.resolve(), uri)
 
 
 def environment() -> dict[str, str]:
@@ -339,10 +349,11 @@ def environment() -> dict[str, str]:
         names = [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())]
         found["gpu"] = ", ".join(names)
     commit = _git("rev-parse", "HEAD")
-    if commit:
-        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    if commit is not None:
         found["mlflow.source.git.commit"] = commit
-        found["mlflow.source.git.dirty"] = str(bool(changes)).lower()
+        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        if changes is not None:
+            found["mlflow.source.git.dirty"] = str(changes != "").lower()
     return found
 
 
@@ -366,35 +377,48 @@ def serve_ui(config: TrackingConfig, port: int = 5000) -> None:
         InputError: if the store cannot be used, or the port is taken.
         RunError: if MLflow's server ends by itself.
     """
-    uri = tracking_uri(config)
-    remote = uri.startswith(("http://", "https://"))
-    if not remote:
-        _check_port(port)
     try:
-        experiment_id = _experiment_id(_connect(uri), uri, config.experiment)
+        with _warnings_ignored():
+            uri = tracking_uri(config)
+            experiment_id = _experiment_id(_connect(uri), uri, config.experiment)
     except Exception as error:
-        raise InputError(f"MLflow at {_masked(uri)} cannot be used: {_reason(error)}") from error
-    server = uri.rstrip("/") if remote else f"http://127.0.0.1:{port}"
+        where = _masked(config.uri or os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
+        raise InputError(f"MLflow at {where} cannot be used: {_reason(error)}") from error
     page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-    if remote:
-        print(f"{_masked(server)}/{page}")
-        return
+    if uri.startswith(("http://", "https://")):
+        print(f"{_masked(uri.rstrip('/'))}/{page}")
+    else:
+        _serve(uri, port, page)
+
+
+def _serve(uri: str, port: int, page: str) -> None:
+    """Runs MLflow's server until it is interrupted."""
+    with socket.socket() as probe:
+        # A server that has just ended is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"port {port} cannot be used ({error}): choose another with --port") from error
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    settings = {**_SERVER, **os.environ}
-    # A session of its own, because MLflow starts children and they must end with it.
-    with subprocess.Popen(command, env=settings, start_new_session=True) as process:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, children included
-        try:
-            while process.poll() is None and not _answers(port):
-                time.sleep(0.2)
-            if process.poll() is None:
-                print(f"{server}/{page}\nCtrl-C ends it.", flush=True)
-            process.wait()
-        except KeyboardInterrupt:
-            return
-        finally:
-            _end_session(process)
+    # So that it ends like Ctrl-C, with all that has been started.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # A session of its own, because MLflow's server starts others and they must end with it.
+        with subprocess.Popen(command, env={**_SERVER, **os.environ}, start_new_session=True) as process:
+            try:
+                while process.poll() is None and not _answers(port):
+                    time.sleep(0.2)
+                if process.poll() is None:
+                    print(f"http://127.0.0.1:{port}/{page}\nCtrl-C ends it.", flush=True)
+                process.wait()
+            finally:
+                _end_session(process)
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, before)
     raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
 
 
@@ -421,8 +445,8 @@ def _check_database(uri: str) -> None:
     import sqlalchemy
 
     path = _sqlite_path(uri)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if path is not None and not path.exists():
+        _create_database(path)
     options = {} if path is None else {"connect_args": {"timeout": _LOCK_SECONDS}}
     engine = sqlalchemy.create_engine(uri, **options)
     try:
@@ -433,32 +457,60 @@ def _check_database(uri: str) -> None:
         engine.dispose()
 
 
+def _create_database(path: Path) -> None:
+    """Makes a new SQLite store, all at once.
+
+    MLflow takes seconds for the tables and recovers neither from being killed meanwhile nor from a second run
+    that makes them too.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        SqlAlchemyStore(_sqlite_uri(draft), _artifact_folder(path)).engine.dispose()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # the run beside this one was faster
+        except OSError:
+            draft.replace(path)  # the file system has no hard links
+
+
+def _artifact_folder(database: Path, experiment: str = "Default") -> str:
+    """Beside the database. MLflow's own choice is the folder that one happens to work in."""
+    return (database.parent / "mlartifacts" / quote(experiment, safe=" ")).as_uri()
+
+
 def _sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for other stores."""
     from sqlalchemy.engine import make_url
 
-    if not uri.startswith("sqlite"):
-        return None
-    return Path(make_url(uri).database or "").absolute()
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    return Path(database) if database and database != ":memory:" else None
+
+
+def _sqlite_uri(path: Path, like: str = "sqlite://") -> str:
+    """The store in another file, with the options of a store that it is like."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(like).set(database=str(path)).render_as_string()
 
 
 def _experiment_id(client: Any, uri: str, name: str) -> str:
-    """The id of the experiment, which is made if there is none of that name.
-
-    With SQLite its artifacts lie beside the database; MLflow itself would put them into the working folder.
-    """
+    """The id of the experiment, which is made if there is none of that name."""
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         path = _sqlite_path(uri)
-        location = path and (path.parent / "mlartifacts" / quote(name, safe=" ")).as_uri()
+        folder = None if path is None else _artifact_folder(path, name)
         try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException:
-            experiment = client.get_experiment_by_name(name)  # a run beside this one was faster
-            if experiment is None:
+            return str(client.create_experiment(name, artifact_location=folder))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+            experiment = client.get_experiment_by_name(name)  # a run beside this one was faster
     return str(experiment.experiment_id)
 
 
@@ -471,6 +523,14 @@ def _is_there(client: Any, run_id: str) -> bool:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return False
         raise
+
+
+@contextmanager
+def _warnings_ignored() -> Iterator[None]:
+    """Python's warnings are about how MLflow uses pandas, SQLAlchemy and PyTorch: nobody here can help it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -497,7 +557,11 @@ def _batches(entries: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _reason(error: Exception) -> str:
-    return _masked(textwrap.shorten(str(error) or type(error).__name__, 400, placeholder=" ..."))
+    """What an exception says, without SQL statements and the stages of an HTTP request."""
+    text = re.split(r"\[SQL:|\(Background on", str(error))[0]
+    for stage in ("Caused by ", "prematurely) "):
+        text = text.rpartition(stage)[2]
+    return _masked(textwrap.shorten(text or type(error).__name__, 300, placeholder=" ..."))
 
 
 def _masked(text: str) -> str:
@@ -513,22 +577,13 @@ def _processor() -> str:
     return model[1] if model else platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str:
-    """What git prints about the working folder; empty without git or checkout."""
+def _git(*arguments: str) -> str | None:
+    """What git prints about the working folder; None without git or checkout, or if it takes too long."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return done.stdout.strip()
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise InputError(f"port {port} cannot be used ({error}): choose another with --port") from error
 
 
 def _answers(port: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -24,13 +24,15 @@ CHECK_EVERY = 50
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """Learning rate of a step, counted from 0 over the whole training.
 
-    ``step``: constant, times ``decay`` after each milestone (the paper's). ``one_cycle``: from a 25th of the peak up to it
-    over three tenths of the training and down to nearly nothing, both along half a cosine. ``warmup_epochs`` multiply
-    either by a ramp from 0.
+    ``step``: constant, times ``decay`` after each milestone (the paper's). ``one_cycle``: from a 25th of the
+    peak up to it over three tenths of the training and down to nearly nothing, both along half a cosine.
+    ``warmup_epochs`` multiply either by a ramp from 0.
     """
     epoch = step / steps_per_epoch
     if config.schedule == "step":
-        rate = config.learning_rate * config.decay ** sum(epoch >= milestone for milestone in config.milestones)
+        rate = config.learning_rate * config.decay ** sum(
+            epoch >= milestone for milestone in config.milestones
+        )
     else:
         done, rise = epoch / config.epochs, 0.3
         if done < rise:
@@ -56,8 +58,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
 class Trainer:
     """Trains a network on windows, an epoch at a time.
 
-    All randomness of an epoch follows from the seed and the epoch's number, so a training that is interrupted in an
-    epoch and takes it up again from its beginning goes the same way as one that is not.
+    All randomness of an epoch follows from the seed and the epoch's number, so a training that is interrupted
+    in an epoch and takes it up again from its beginning goes the same way as one that is not.
 
     Args:
         model: On the device of the windows.
@@ -72,10 +74,18 @@ class Trainer:
     """
 
     def __init__(
-        self, model: nn.Module, loss: LiftingLoss, windows: Windows, config: TrainConfig, seed: int, device: torch.device
+        self,
+        model: nn.Module,
+        loss: LiftingLoss,
+        windows: Windows,
+        config: TrainConfig,
+        seed: int,
+        device: torch.device,
     ) -> None:
         if config.batch_size > len(windows):
-            raise InputError(f"train.batch_size: {config.batch_size}, but the data has only {len(windows)} windows")
+            raise InputError(
+                f"train.batch_size: {config.batch_size}, but the data has only {len(windows)} windows"
+            )
         self.model = model
         self.loss = loss
         self.windows = windows
@@ -90,7 +100,8 @@ class Trainer:
         """One epoch; gives the mean losses, the last learning rate and the speed.
 
         Raises:
-            RunError: if the loss is not finite, with the step, the learning rate and the batch's sequences.
+            RunError: if the loss or a weight is not finite, with the step, the learning rate and the batch's
+                sequences.
         """
         config, start = self.config, time.perf_counter()
         epoch_seed = self.seed * 1_000_003 + epoch
@@ -101,7 +112,12 @@ class Trainer:
         taken: list[Tensor] = []
         checked = 0
         self.model.train()
-        for step in tqdm(range(self.steps_per_epoch), desc=f"epoch {epoch + 1}", leave=False, disable=not sys.stderr.isatty()):
+        for step in tqdm(
+            range(self.steps_per_epoch),
+            desc=f"epoch {epoch + 1}",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ):
             rate = learning_rate(config, epoch * self.steps_per_epoch + step, self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
@@ -118,8 +134,13 @@ class Trainer:
             self.optimizer.step()
             losses[step] = torch.stack(terms).detach()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_per_epoch:
-                self._check_finite(losses[checked : step + 1], taken, epoch, checked)
+                bad = (~losses[checked : step + 1, 0].isfinite()).nonzero()
+                if len(bad) > 0:
+                    raise self._diverged("the loss is", epoch, checked + int(bad[0]), taken)
                 checked = step + 1
+        # A gradient that is not finite spoils the weights one step before the loss shows it.
+        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            raise self._diverged("a weight is", epoch, step, taken)
         total, reconstruction, motion = losses.mean(dim=0).tolist()
         seconds = time.perf_counter() - start
         return {
@@ -135,17 +156,15 @@ class Trainer:
         """Window numbers, each once before any comes again; the rest that fills no batch is left out."""
         while True:
             order = torch.randperm(len(self.windows), generator=generator, device=self.device)
-            yield from order[: len(order) // self.config.batch_size * self.config.batch_size].split(self.config.batch_size)
+            yield from order[: len(order) // self.config.batch_size * self.config.batch_size].split(
+                self.config.batch_size
+            )
 
-    def _check_finite(self, losses: Tensor, taken: list[Tensor], epoch: int, first: int) -> None:
-        bad = (~losses[:, 0].isfinite()).nonzero()
-        if len(bad) == 0:
-            return
-        in_epoch = first + int(bad[0])
-        step = epoch * self.steps_per_epoch + in_epoch
-        names = sorted(set(self.windows.names(taken[in_epoch])))
-        raise RunError(
-            f"the loss is not finite at step {step} (epoch {epoch + 1}), "
+    def _diverged(self, what: str, epoch: int, step_in_epoch: int, taken: list[Tensor]) -> RunError:
+        step = epoch * self.steps_per_epoch + step_in_epoch
+        names = sorted(set(self.windows.names(taken[step_in_epoch])))
+        return RunError(
+            f"{what} not finite at step {step} (epoch {epoch + 1}), "
             f"learning rate {learning_rate(self.config, step, self.steps_per_epoch):.3g}; "
             f"the batch was from {', '.join(names)}"
         )
@@ -154,7 +173,7 @@ class Trainer:
         """What a checkpoint needs to go on."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`state` was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

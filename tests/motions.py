@@ -1,6 +1,8 @@
-"""Small motion for tests: seeded, smooth, of any skeleton."""
+"""What several tests start from: small motion, and networks that are past their beginning."""
 
 import numpy as np
+import torch
+from torch import nn
 
 from gcnpose.data.motion import MotionSequence, MotionSet
 from gcnpose.skeleton import Skeleton
@@ -18,3 +20,12 @@ def small_motion(frames: tuple[int, ...] = (40, 40, 40), subjects: tuple[str, ..
         sequences.append(MotionSequence(subject, "swing 1", (place + swing).astype(np.float32), {}))
     splits = dict(zip(("train", "validation", "test"), [(subject,) for subject in subjects], strict=False))
     return MotionSet(skeleton, 50.0, sequences, splits, {})
+
+
+def past_the_beginning(network: nn.Module) -> nn.Module:
+    """The network with what begins at zero drawn at random, so that every part shows in the output."""
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.abs().max() == 0 or (parameter == 1).all():
+            nn.init.uniform_(parameter, 0.1, 0.5)
+    return network

@@ -102,6 +102,9 @@ class UGCN(nn.Module):
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
         self.head = nn.Linear(channels[0], 3)
+        # Every joint begins at the root: the summed scales would begin metres away.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     @property
     def stride_product(self) -> int:
@@ -119,7 +122,10 @@ class UGCN(nn.Module):
         missing = -frames % self.stride_product
         if missing:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1)], dim=1)
-        return self.head(self.last(self._u_shape(self.first(x))))[:, :frames].to(keypoints_2d.dtype)
+        x = self.last(self._u_shape(self.first(x)))[:, :frames]
+        # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees as jitter.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(x.to(self.head.weight.dtype))
 
     def _u_shape(self, x: Tensor) -> Tensor:
         skips = [x]

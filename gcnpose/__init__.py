@@ -1,0 +1,10 @@
+"""Lifts 2D human keypoint sequences to 3D with UGCN, a U-shaped spatial-temporal graph network."""
+
+from importlib.metadata import version
+
+from gcnpose.loss import LiftingLoss, MotionLoss
+from gcnpose.nn import UGCN
+from gcnpose.skeleton import Skeleton
+
+__version__ = version("gcnpose")
+__all__ = ["UGCN", "LiftingLoss", "MotionLoss", "Skeleton", "__version__"]

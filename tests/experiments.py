@@ -1,0 +1,32 @@
+"""An experiment of seconds for tests: motion, a small network, a few steps."""
+
+from pathlib import Path
+
+import yaml
+
+from gcnpose.config import Config, load_config
+from tests.motions import small_motion
+
+SETTINGS = {
+    "name": "small",
+    "skeleton": "h36m17",
+    "device": "cpu",
+    "data": {"window": 16, "step": 5, "views": "turned", "augment": {"bone_scale": 0.05, "tempo": 0.3}},
+    "model": {"channels": [4, 8]},
+    "loss": {"intervals": [2, 4]},
+    "train": {"epochs": 3, "batch_size": 2, "steps_per_epoch": 4, "schedule": "one_cycle"},
+    "tracking": {"enabled": False},
+}
+
+
+def small_experiment(folder: Path, frames: tuple[int, ...] = (40, 30, 20)) -> Path:
+    """Writes motion of three subjects, one for each split, and the experiment's file; gives the latter."""
+    small_motion(frames).save(folder / "motion.npz")
+    experiment = folder / "small.yaml"
+    place = {"output": str(folder / "runs"), "data": {**SETTINGS["data"], "path": str(folder / "motion.npz")}}
+    experiment.write_text(yaml.safe_dump({**SETTINGS, **place}))
+    return experiment
+
+
+def small_config(folder: Path, *overrides: str, frames: tuple[int, ...] = (40, 30, 20)) -> Config:
+    return load_config(small_experiment(folder, frames), overrides)

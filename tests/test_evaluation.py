@@ -1,0 +1,226 @@
+"""Reports and yardsticks against plain numpy."""
+
+import csv
+import errno
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gcnpose.data.camera import h36m_rig
+from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.views import Clip, Views, fixed_views
+from gcnpose.evaluation import PROTOCOL, Yardsticks, evaluate, format_report, score, timed_score, write_report
+from gcnpose.skeleton import Skeleton
+from tests.motions import small_motion
+
+CPU = torch.device("cpu")
+SKELETON = Skeleton.load("h36m17")
+METRICS = {"mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "acceleration_mm", "pck_150mm", "auc"}
+
+
+def random_views(frames: int = 300, channels: int = 2) -> Views:
+    """3D that follows from the 2D but for some noise, in two clips."""
+    random = torch.Generator().manual_seed(0)
+    keypoints_2d = torch.randn(frames, 17, channels, generator=random)
+    weights = torch.randn(34, 51, generator=random)
+    pose_3d = (keypoints_2d[..., :2].flatten(1) @ weights).view(frames, 17, 3) + 0.3
+    pose_3d += 0.5 * torch.randn(frames, 17, 3, generator=random)
+    cut = frames // 3
+    clips = [Clip("A", "one", "one", "", 0, cut), Clip("A", "two", "two", "", cut, frames - cut)]
+    return Views(SKELETON, clips, keypoints_2d, pose_3d)
+
+
+def by_numpy(views: Views) -> Tensor:
+    """The linear yardstick's prediction of the views that it was fitted on."""
+    flat = views.keypoints_2d[..., :2].flatten(1).double().numpy()
+    features = np.column_stack([flat, np.ones(len(flat))])
+    solution = np.linalg.lstsq(features, views.pose_3d.flatten(1).double().numpy(), rcond=1e-8)[0]
+    return torch.from_numpy(features @ solution).float().view(views.pose_3d.shape)
+
+
+@pytest.mark.parametrize("chunk", [65536, 7])
+@pytest.mark.parametrize("channels", [2, 3])
+def test_yardsticks_by_numpy(chunk: int, channels: int) -> None:
+    views = random_views(channels=channels)
+    predictors = Yardsticks.fit(views, chunk).predictors()
+    assert set(predictors) == {"mean_pose", "linear"}
+    expected = views.pose_3d.double().mean(dim=0).float().expand(300, -1, -1)
+    torch.testing.assert_close(predictors["mean_pose"](views.keypoints_2d), expected)
+    linear = predictors["linear"](views.keypoints_2d)
+    torch.testing.assert_close(linear, by_numpy(views), atol=1e-5, rtol=1e-5)
+
+
+def ill_conditioned() -> dict[str, Views]:
+    real = fixed_views(small_motion((60, 40, 40)).select(["A"]), h36m_rig(), seed=0)
+    constant, doubled, almost = (real.keypoints_2d.clone() for _ in range(3))
+    constant[:, 3] = 0.25
+    doubled[:, 3] = doubled[:, 2]
+    almost[:, 3] = almost[:, 2] + 1e-7 * torch.randn(
+        len(almost), 2, generator=torch.Generator().manual_seed(0)
+    )
+    few = Views(SKELETON, real.clips[:1], real.keypoints_2d[:5], real.pose_3d[:5])
+    one = Views(SKELETON, real.clips[:1], real.keypoints_2d[:1], real.pose_3d[:1])
+    changed = {"constant": constant, "doubled": doubled, "almost doubled": almost}
+    return {name: Views(SKELETON, real.clips, seen, real.pose_3d) for name, seen in changed.items()} | {
+        "few": few,
+        "one": one,
+    }
+
+
+@pytest.mark.parametrize("case", ill_conditioned())
+def test_linear_yardstick_of_ill_conditioned_data(case: str) -> None:
+    views = ill_conditioned()[case]
+    linear = Yardsticks.fit(views).predictors()["linear"](views.keypoints_2d)
+    torch.testing.assert_close(linear, by_numpy(views), atol=1e-4, rtol=0)
+
+
+def perfect(views: Views) -> Any:
+    def lift(inputs: list[Tensor]) -> list[Tensor]:
+        assert all(
+            torch.equal(x, views.keypoints_2d[c.rows]) for x, c in zip(inputs, views.clips, strict=True)
+        )
+        return [views.pose_3d[clip.rows] for clip in views.clips]
+
+    return lift
+
+
+def test_report_of_a_perfect_network() -> None:
+    views = random_views()
+    report = evaluate(perfect(views), views, "made up", Yardsticks.fit(views), CPU)
+    assert list(report) == [
+        "protocol",
+        "frames",
+        "clips",
+        "keypoints",
+        "seconds",
+        "mean_over_actions",
+        "mean_over_frames",
+        "per_action",
+        "yardsticks",
+    ]
+    assert (report["protocol"], report["frames"], report["clips"]) == (PROTOCOL, 300, 2)
+    assert report["keypoints"] == "made up"
+    assert report["seconds"] > 0
+    for means in (report["mean_over_actions"], report["mean_over_frames"]):
+        assert set(means) == METRICS
+        assert means["mpjpe_mm"] == means["mpjve_mm"] == means["acceleration_mm"] == 0
+        assert means["pck_150mm"] == 100
+    assert list(report["per_action"]) == ["one", "two"]
+    assert [action["frames"] for action in report["per_action"].values()] == [100, 200]
+    assert set(report["per_action"]["one"]) == METRICS | {"frames"}
+    for name, prediction in Yardsticks.fit(views).predictors().items():
+        yardstick = report["yardsticks"][name]
+        assert set(yardstick) == {"mean_over_actions", "mean_over_frames"}
+        errors = 1000 * (prediction(views.keypoints_2d) - views.pose_3d).norm(dim=-1)
+        assert yardstick["mean_over_frames"]["mpjpe_mm"] == pytest.approx(errors.mean().item(), rel=1e-4)
+        by_action = (errors[:100].mean() + errors[100:].mean()).item() / 2
+        assert yardstick["mean_over_actions"]["mpjpe_mm"] == pytest.approx(by_action, rel=1e-4)
+
+
+def test_steps_do_not_cross_clips() -> None:
+    """Predictions that are off by a constant in each clip have no velocity error, though the constants differ."""
+    views = random_views()
+    lifted = [views.pose_3d[clip.rows] + offset for clip, offset in zip(views.clips, (0.1, 5.0), strict=True)]
+    means = score(lifted, views)["mean_over_frames"]
+    assert means["mpjve_mm"] == pytest.approx(0, abs=1e-2)
+    expected = 1000 * math.sqrt(3) * (0.1 * 100 + 5.0 * 200) / 300
+    assert means["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_seconds_are_those_of_lifting(monkeypatch: pytest.MonkeyPatch) -> None:
+    views = random_views()
+    clock = iter([100.0, 103.5])
+    monkeypatch.setattr("gcnpose.evaluation.time.perf_counter", lambda: next(clock))
+    assert timed_score(perfect(views), views, CPU)["seconds"] == 3.5
+
+
+def tiny_views() -> Views:
+    """Clips of 1, 2 and 5 frames: an action without any step, one without any acceleration, one with both."""
+    random = np.random.default_rng(0)
+    sequences = [
+        MotionSequence("A", name, random.normal(0, 0.3, (frames, 17, 3)).astype(np.float32))
+        for name, frames in (("stand", 1), ("blink", 2), ("walk", 5))
+    ]
+    return fixed_views(MotionSet(SKELETON, 50.0, sequences), h36m_rig(), seed=0)
+
+
+def tiny_report() -> dict[str, Any]:
+    views = tiny_views()
+    report = evaluate(lambda inputs: [0.9 * views.pose_3d[c.rows] for c in views.clips], views, "made up",
+                      Yardsticks.fit(views), CPU)  # fmt: skip
+    return {**report, "whole_sequence": timed_score(perfect(views), views, CPU)}
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def test_written_report(tmp_path: Path) -> None:
+    report = tiny_report()
+    assert math.isnan(report["per_action"]["stand"]["mpjve_mm"])
+    write_report(report, tmp_path / "scores.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "scores.json"]
+    written = json.loads((tmp_path / "scores.json").read_text(), parse_constant=refuse_constant)
+    assert written["per_action"]["stand"]["mpjve_mm"] is None
+    assert written["per_action"]["blink"]["acceleration_mm"] is None
+    assert written["mean_over_frames"] == report["mean_over_frames"]
+    assert written["mean_over_actions"] == report["mean_over_actions"]
+    assert written["yardsticks"] == report["yardsticks"]
+    assert written["per_action"]["walk"] == report["per_action"]["walk"]
+
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = {row["action"]: row for row in csv.DictReader(file)}
+    means = [
+        "mean_over_actions",
+        "mean_over_frames",
+        "whole_sequence",
+        "yardstick_mean_pose",
+        "yardstick_linear",
+    ]
+    assert list(rows) == ["stand", "blink", "walk", *means]
+    assert set(rows["walk"]) == METRICS | {"action", "frames"}
+    assert rows["stand"]["mpjve_mm"] == ""
+    assert float(rows["walk"]["mpjpe_mm"]) == report["per_action"]["walk"]["mpjpe_mm"]
+    assert float(rows["whole_sequence"]["mpjpe_mm"]) == 0
+    assert rows["walk"]["frames"] == "20"
+
+
+@pytest.mark.parametrize("full", [".json", ".csv"])
+def test_a_report_that_cannot_be_written(tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(tiny_report(), tmp_path / "scores.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    replace = os.replace
+
+    def replace_some(source: Path, target: Path) -> None:
+        if target.suffix == full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_some)
+    with pytest.raises(OSError, match="No space left"):
+        write_report({**tiny_report(), "frames": 0}, tmp_path / "scores.json")
+    monkeypatch.undo()
+    assert (tmp_path / f"scores{full}").read_bytes() == before[f"scores{full}"]
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+
+
+def test_printed_report() -> None:
+    report = {**tiny_report(), "seconds": 2.0}
+    lines = format_report(report).splitlines()
+    assert all(
+        title in lines[0] for title in ("MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "accel.", "PCK", "AUC")
+    )
+    names = [line.split("  ")[0] for line in lines]
+    for name in ("stand", "walk", "mean over actions", "mean over frames", "one pass, over frames"):
+        assert name in names
+    (walk,) = [line for line in lines if line.startswith("walk")]
+    assert walk.split()[1] == f"{report['per_action']['walk']['mpjpe_mm']:.2f}"
+    assert "yardstick linear, over frames" in names
+    assert "32 frames in 12 clips, 2D: made up, lifted in 2.0 s (16 frames/s)" in lines

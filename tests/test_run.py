@@ -1,0 +1,643 @@
+"""A run from its folder to its scores, whatever interrupts it."""
+
+import dataclasses
+import json
+import logging
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gcnpose import run
+from gcnpose.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from gcnpose.config import load_config
+from gcnpose.data.camera import h36m_rig
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.windows import DrawnWindows
+from gcnpose.errors import InputError, RunError
+from gcnpose.run import BEST, LAST, evaluate_checkpoint, newest_run, resume, train
+from gcnpose.skeleton import Skeleton
+from gcnpose.tracking import Tracker
+from tests.experiments import small_config, small_experiment
+from tests.motions import small_motion
+
+FILES = {
+    "config.yaml",
+    "skeleton.yaml",
+    "last.pt",
+    "best.pt",
+    "history.csv",
+    "report.json",
+    "report.csv",
+    "poses.png",
+}
+
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+DRAW = run._Run._draw
+
+
+def quiet(line: str) -> None:
+    """Takes a line of progress and drops it."""
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all the rest of a run this small."""
+    monkeypatch.setattr(run._Run, "_draw", lambda self, model, views, path: path.touch())
+
+
+@pytest.fixture
+def pictures(no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run._Run, "_draw", DRAW)
+
+
+@pytest.fixture(scope="module")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(scope="module")
+def finished(small_folder: Path) -> Path:
+    """The folder of a run that nothing interrupted."""
+    return train(small_config(small_folder), quiet)
+
+
+def weights(folder: Path) -> list[dict[str, Any]]:
+    """All that a network is, of the last and of the best checkpoint."""
+    return [load_checkpoint(folder / file)["model"] for file in (LAST, BEST)]
+
+
+def assert_same_weights(folder: Path, other: Path) -> None:
+    for one, two in zip(weights(folder), weights(other), strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert torch.equal(one[name], two[name]), name
+
+
+def test_what_a_run_leaves(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == FILES
+    config = load_config(finished / "config.yaml")
+    assert (config.name, config.train.epochs) == ("small", 3)
+    assert finished.name.startswith("small-20")
+    assert Skeleton.load(finished / "skeleton.yaml") == Skeleton.load("h36m17")
+    report = json.loads((finished / "report.json").read_text())
+    assert report["frames"] == 20 * 4
+    assert report["keypoints"] == "projected ground truth"
+    assert set(report["yardsticks"]) == {"mean_pose", "linear"}
+    assert list(report["per_action"]) == ["swing"]
+    history = (finished / "history.csv").read_text().splitlines()
+    assert history[0].startswith("epoch,train/loss,train/reconstruction,train/motion,train/learning_rate")
+    assert len(history) == 1 + 3
+
+
+def test_a_checkpoint_is_enough_to_predict(finished: Path) -> None:
+    config, skeleton, model = restore_model(load_checkpoint(finished / BEST), BEST)
+    assert (config.name, skeleton.name) == ("small", "h36m17")
+    with torch.no_grad():
+        assert model(torch.zeros(1, 9, 17, 2)).shape == (1, 9, 17, 3)
+
+
+def test_same_command_same_weights(finished: Path, small_folder: Path) -> None:
+    torch.rand(3)
+    again = train(small_config(small_folder), quiet)
+    assert again != finished
+    assert_same_weights(again, finished)
+    assert (again / "report.csv").read_text() == (finished / "report.csv").read_text()
+
+
+def test_another_seed_other_weights(finished: Path, small_folder: Path) -> None:
+    other = train(small_config(small_folder, "seed=1"), quiet)
+    with pytest.raises(AssertionError):
+        assert_same_weights(other, finished)
+
+
+def test_test_subjects_are_touched_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[object] = []
+    build_views = run.build_views
+
+    def spy(config: Any, motion: MotionSet) -> Any:
+        order.append(motion.subjects)
+        return build_views(config, motion)
+
+    monkeypatch.setattr(run, "build_views", spy)
+    train(small_config(tmp_path), lambda line: order.append(line.split("/")[0]))
+    epochs = [entry for entry in order if entry in ("epoch 1", "epoch 2", "epoch 3", ("A",), ("B",), ("C",))]
+    assert epochs == [("A",), ("B",), "epoch 1", "epoch 2", "epoch 3", ("C",)]
+
+
+def test_test_subjects_have_no_part_in_the_weights(finished: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    motion = small_motion((40, 30, 20))
+    sequences = list(motion.sequences)
+    sequences[2] = dataclasses.replace(sequences[2], positions=sequences[2].positions[:11] * np.float32(0.5))
+    dataclasses.replace(motion, sequences=sequences).save(tmp_path / "motion.npz")
+    other = train(config, quiet)
+    assert_same_weights(other, finished)
+    assert (other / "report.csv").read_text() != (finished / "report.csv").read_text()
+
+
+def test_the_best_is_chosen_by_the_validation_subjects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([9.0, 5.0, 7.0, 5.0, float("nan")])
+
+    def validate(self: object) -> dict[str, float]:
+        return dict.fromkeys(("val/mpjpe_mm", "val/mpjve_mm"), next(scores))
+
+    monkeypatch.setattr(run._Run, "_validate", validate)
+    folder = train(small_config(tmp_path, "train.epochs=5"), quiet)
+    best = load_checkpoint(folder / BEST)
+    assert (best["epoch"], best["best"], load_checkpoint(folder / LAST)["epoch"]) == (2, 5.0, 5)
+    report = evaluate_checkpoint(folder / BEST, [], quiet)
+    written = json.loads((folder / "report.json").read_text())
+    assert report["per_action"] == written["per_action"]
+    assert evaluate_checkpoint(folder / LAST, [], quiet)["per_action"] != report["per_action"]
+
+
+def test_validates_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path, "train.epochs=5", "train.validate_every=2"), quiet)
+    history = load_checkpoint(folder / LAST)["history"]
+    assert [row["epoch"] for row in history if "val/mpjpe_mm" in row] == [2, 4, 5]
+
+
+def test_no_validation_that_is_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = dict.fromkeys(("val/mpjpe_mm", "val/mpjve_mm"), float("nan"))
+    monkeypatch.setattr(run._Run, "_validate", lambda self: nothing)
+    with pytest.raises(RunError, match="no best checkpoint, since the validation MPJPE was not finite"):
+        train(small_config(tmp_path), quiet)
+
+
+# Interruptions
+
+
+def interrupted(config: Any, error: type[BaseException] = RunError, say: Any = quiet) -> tuple[Path, str]:
+    """Trains until it is stopped; gives the run's folder and the message."""
+    with pytest.raises(error) as caught:
+        train(config, say)
+    (folder,) = Path(config.output).iterdir()
+    assert not list(folder.glob("*.part"))
+    return folder, str(caught.value)
+
+
+@pytest.mark.parametrize("batch", [2, 6, 11])
+def test_ctrl_c_in_the_midst_of_an_epoch(
+    finished: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, taken = DrawnWindows.batch, []
+
+    def stop(self: DrawnWindows, *arguments: Any) -> Any:
+        taken.append(1)
+        if len(taken) == batch:
+            raise KeyboardInterrupt
+        return take(self, *arguments)
+
+    config = small_config(tmp_path)
+    with monkeypatch.context() as stopping:
+        stopping.setattr(DrawnWindows, "batch", stop)
+        folder, message = interrupted(config)
+    assert message == f"interrupted; `train --resume {folder}` goes on from the last checkpoint"
+    assert (folder / LAST).is_file() == (batch > 4)
+    resume(folder, quiet)
+    assert_same_weights(folder, finished)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("writes", range(1, 7))
+def test_stopped_between_two_writes(
+    finished: Path, tmp_path: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each checkpoint in turn: an epoch writes the best, where it is the best, and then the last."""
+    saved = []
+
+    def save_and_stop(path: Path, content: Any) -> None:
+        save_checkpoint(path, content)
+        saved.append(path)
+        if len(saved) == writes:
+            raise KeyboardInterrupt
+
+    config = small_config(tmp_path)
+    try:
+        with monkeypatch.context() as stopping:
+            stopping.setattr(run, "save_checkpoint", save_and_stop)
+            train(config, quiet)
+    except RunError:
+        (folder,) = Path(config.output).iterdir()
+        resume(folder, quiet)
+        assert_same_weights(folder, finished)
+    else:
+        assert len(saved) < writes, "there were fewer writes than that"
+
+
+def loadable(folder: Path) -> None:
+    for path in folder.glob("*.pt"):
+        load_checkpoint(path)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[..., Any]]:
+    """Calls a function in a process of its own. They are forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gcnpose.run", "gcnpose.viz.poses"])
+    processes = []
+
+    def start(function: Callable[..., Any], *arguments: Any) -> Any:
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def test_killed_at_any_moment(tmp_path: Path, start: Callable[..., Any]) -> None:
+    config = small_config(tmp_path, "train.epochs=8")
+    whole = start(train, dataclasses.replace(config, output=str(tmp_path / "whole")), quiet)
+    wait_for((tmp_path / "whole").exists)
+    began = time.monotonic()
+    whole.join()
+    took = time.monotonic() - began
+    (uninterrupted,) = (tmp_path / "whole").iterdir()
+
+    process = start(train, config, quiet)
+    wait_for(lambda: list(Path(config.output).glob("*/config.yaml")))
+    (folder,) = Path(config.output).iterdir()
+    moments = random.Random(0)
+    for _ in range(3):
+        process.join(moments.uniform(0, 0.6 * took))
+        process.kill()
+        process.join()
+        loadable(folder)
+        process = start(resume, folder, quiet)
+    process.join()
+    assert process.exitcode == 0
+    assert load_checkpoint(folder / LAST)["epoch"] == 8
+    assert_same_weights(folder, uninterrupted)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_full_disk(finished: Path, tmp_path: Path, epochs: int) -> None:
+    """A file may not grow larger than the best checkpoint, and the last is larger; from some epoch on."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config = small_config(tmp_path)
+
+    def fill(line: str) -> None:
+        if line.startswith(f"epoch {epochs}/") or epochs == 0:
+            size = ((finished / BEST).stat().st_size + (finished / LAST).stat().st_size) // 2
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+
+    try:
+        folder, message = interrupted(config, say=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert message.startswith(f"epoch {epochs + 1} could not be saved: ")
+    assert "File too large" in message
+    assert message.endswith(f"make room, then resume {folder}")
+    assert (folder / LAST).exists() == (epochs > 0)
+    loadable(folder)
+    (folder / "best.pt.part").write_bytes(b"what a killed write leaves")
+    resume(folder, quiet)
+    assert_same_weights(folder, finished)
+    assert not list(folder.glob("*.part"))
+
+
+def test_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, taken = DrawnWindows.batch, []
+
+    def spoil(self: DrawnWindows, *arguments: Any) -> Any:
+        batch = take(self, *arguments)
+        taken.append(1)
+        if len(taken) == 5:
+            batch.pose_3d[0, 0, 0, 0] = torch.nan
+        return batch
+
+    monkeypatch.setattr(DrawnWindows, "batch", spoil)
+    config = small_config(tmp_path, "train.steps_per_epoch=3")
+    folder, message = interrupted(config)
+    assert message.startswith("the loss is not finite at step 4 (epoch 2), learning rate ")
+    assert message.endswith("the batch was from A/swing 1")
+    content = load_checkpoint(folder / LAST)
+    assert content["epoch"] == 1
+    assert all(tensor.isfinite().all() for tensor in content["model"].values())
+
+
+def test_an_absurd_learning_rate(tmp_path: Path) -> None:
+    folder, message = interrupted(small_config(tmp_path, "train.learning_rate=1e30"))
+    assert "not finite at step" in message
+    assert not list(folder.glob("*.pt"))
+
+
+# Resuming what cannot be resumed
+
+
+def test_resume_a_finished_run(finished: Path, tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path), quiet)
+    (folder / "report.json").unlink()
+    resume(folder, quiet)
+    assert_same_weights(folder, finished)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_resume_with_other_motion(tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path, "train.epochs=1"), quiet)
+    small_motion((40, 30, 21)).save(tmp_path / "motion.npz")
+    with pytest.raises(InputError, match=r"motion\.npz motion is not what this run began with$"):
+        resume(folder, quiet)
+
+
+def test_resume_with_motion_of_another_skeleton(tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path, "train.epochs=1"), quiet)
+    coco_motion().save(tmp_path / "motion.npz")
+    with pytest.raises(InputError, match="of 'coco17'; the given 'h36m17' has 17 joints"):
+        resume(folder, quiet)
+
+
+def coco_motion() -> MotionSet:
+    return dataclasses.replace(small_motion(), skeleton=Skeleton.load("coco17"))
+
+
+def test_resume_what_is_no_run(tmp_path: Path, finished: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"not the folder of a run, it has neither last\.pt nor config\.yaml$"
+    ):
+        resume(tmp_path, quiet)
+    (tmp_path / LAST).write_text("text")
+    with pytest.raises(InputError, match=r"last\.pt: cannot be read as a checkpoint"):
+        resume(tmp_path, quiet)
+    (tmp_path / LAST).write_bytes((finished / BEST).read_bytes())
+    with pytest.raises(InputError, match=r"last\.pt: cannot be resumed, the checkpoint lacks optimizer$"):
+        resume(tmp_path, quiet)
+
+
+def test_newest_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"runs: no run with a best\.pt in it; train one first, or name one$"
+    ):
+        newest_run(tmp_path / "runs", BEST)
+    for seconds, name in enumerate(("b/best.pt", "c/best.pt", "a/last.pt", "d/config.yaml", "e/other")):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (0, seconds))
+    assert newest_run(tmp_path / "runs", BEST).name == "c"
+    assert newest_run(tmp_path / "runs", LAST, "config.yaml").name == "d"
+
+
+def test_runs_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run.time, "strftime", lambda text: "20300101-000000")
+    config = small_config(tmp_path)
+    folders = [run._make_folder(config, Skeleton.load("h36m17")) for _ in range(3)]
+    stem = "small-20300101-000000"
+    assert [folder.name for folder in folders] == [stem, f"{stem}-1", f"{stem}-2"]
+
+
+def test_a_run_folder_that_cannot_be_filled_is_not_left(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config = small_config(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1100, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written: File too large"):
+            run._make_folder(config, Skeleton.load("h36m17"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(Path(config.output).iterdir())
+
+
+# Unusual motion and settings
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize("length", [1, 15])
+def test_sequences_shorter_than_a_window(tmp_path: Path, length: int) -> None:
+    config = small_config(tmp_path, "train.epochs=1", "train.batch_size=1", frames=(length,) * 3)
+    folder = train(config, quiet)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["frames"] == 4 * length
+    assert (report["mean_over_frames"]["mpjve_mm"] is None) == (length == 1)
+    assert report["mean_over_frames"]["mpjpe_mm"] > 0
+
+
+def test_95_frames_of_96(tmp_path: Path) -> None:
+    config = small_config(
+        tmp_path, "train.epochs=1", "data.window=96", "train.batch_size=1", frames=(95,) * 3
+    )
+    report = json.loads((train(config, quiet) / "report.json").read_text())
+    assert report["frames"] == 4 * 95
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize("own", [("A", "B", "C"), ("C",)])
+def test_keypoints_of_a_detector(tmp_path: Path, own: tuple[str, ...]) -> None:
+    """With scores as a third channel, where the motion has its own 2D; elsewhere projections of score 1."""
+    config = small_config(tmp_path, "train.epochs=1", "model.input_channels=3", "data.views=fixed")
+    motion, camera = small_motion(), h36m_rig()[0]
+    noise = np.random.default_rng(0)
+    sequences = [
+        dataclasses.replace(
+            sequence,
+            keypoints_2d={camera.name: noise.uniform(0, 1, (40, 17, 3)).astype(np.float32)}
+            if sequence.subject in own
+            else {},
+        )
+        for sequence in motion.sequences
+    ]
+    cameras = {subject: [camera] for subject in own}
+    dataclasses.replace(motion, sequences=sequences, cameras=cameras).save(tmp_path / "motion.npz")
+    folder = train(config, quiet)
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["keypoints"], report["clips"]) == ("the motion's own", 1)
+    everybody = evaluate_checkpoint(folder / BEST, ["data.subjects=[A, B, C]"], quiet)
+    mixed = "the motion's own where it has some, else projected ground truth"
+    assert everybody["keypoints"] == ("the motion's own" if len(own) == 3 else mixed)
+
+
+def test_a_graph_that_does_not_fit_the_motion(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "skeleton=coco17")
+    with pytest.raises(
+        InputError, match=r"motion\.npz: has the 17 joints .* of 'h36m17'; the given 'coco17'"
+    ):
+        train(config, quiet)
+    assert not Path(config.output).exists()
+
+
+def test_the_model_is_logged_with_whole_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few frames the test subjects have."""
+    shapes = []
+    monkeypatch.setattr(Tracker, "log_model", lambda self, model, example: shapes.append(example.shape))
+    train(small_config(tmp_path, "train.epochs=1", "tracking.log_model=true", frames=(40, 30, 1)), quiet)
+    assert shapes == [(2, 16, 17, 2)]
+
+
+# Evaluating checkpoints
+
+
+def test_other_motion(finished: Path, tmp_path: Path) -> None:
+    dataclasses.replace(small_motion(subjects=("X", "Y", "Z")), splits={}).save(tmp_path / "other.npz")
+    lines: list[str] = []
+    other = f"data.path={tmp_path / 'other.npz'}"
+    report = evaluate_checkpoint(finished / BEST, [other], lines.append)
+    assert report["frames"] == 3 * 40 * 4
+    assert "3 sequences of X, Y, Z" in lines[0]
+    assert report["per_action"].keys() == {"swing"}
+    some = evaluate_checkpoint(finished / BEST, [other, "data.subjects=[Y]"], quiet)
+    assert some["frames"] == 40 * 4
+    assert some["yardsticks"]["linear"] != report["yardsticks"]["linear"]
+
+
+def test_evaluation_settings(finished: Path) -> None:
+    plain = evaluate_checkpoint(finished / BEST, [], quiet)
+    assert "whole_sequence" not in plain
+    lines: list[str] = []
+    changes = ["evaluation.whole_sequence=true", "evaluation.flip=false", "evaluation.step=16"]
+    report = evaluate_checkpoint(finished / BEST, changes, lines.append)
+    whole = report["whole_sequence"]
+    assert set(whole) == {"seconds", "mean_over_actions", "mean_over_frames"}
+    assert whole["seconds"] > 0 and report["seconds"] > 0
+    assert whole["mean_over_frames"] != report["mean_over_frames"] != plain["mean_over_frames"]
+    assert "one pass, over frames" in lines[1] and "one pass: " in lines[1]
+
+
+@pytest.mark.parametrize("change", ["model.channels=[4, 9]", "model.dropout=0.1", "skeleton=coco17"])
+def test_the_network_cannot_be_overridden(finished: Path, change: str) -> None:
+    with pytest.raises(InputError, match="the network is what the checkpoint has"):
+        evaluate_checkpoint(finished / BEST, [change], quiet)
+
+
+def test_motion_of_another_skeleton(finished: Path, tmp_path: Path) -> None:
+    coco_motion().save(tmp_path / "coco.npz")
+    with pytest.raises(
+        InputError, match=r"coco\.npz: has the 17 joints .*; the given 'h36m17' has 17 joints"
+    ):
+        evaluate_checkpoint(finished / BEST, [f"data.path={tmp_path / 'coco.npz'}"], quiet)
+
+
+def test_overrides_are_checked(finished: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.pth: unknown key, did you mean data\.path\?"):
+        evaluate_checkpoint(finished / BEST, ["data.pth=x"], quiet)
+    with pytest.raises(InputError, match="unknown subjects D; known are A, B, C"):
+        evaluate_checkpoint(finished / BEST, ["data.subjects=[D]"], quiet)
+
+
+# MLflow
+
+
+@pytest.fixture
+def tracked(tracking_uri: str, tmp_path: Path) -> tuple[Any, Any]:
+    """A config that logs to a store of the test's own, and a client of that."""
+    from mlflow import MlflowClient
+
+    config = load_config(
+        small_experiment(tmp_path),
+        ["tracking.enabled=true", f"tracking.uri={tracking_uri}", "tracking.system_metrics=false"],
+    )
+    return config, MlflowClient(tracking_uri)
+
+
+def runs_of(client: Any) -> list[Any]:
+    experiment = client.get_experiment_by_name("gcnpose")
+    return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+
+def epochs_of(client: Any, run_id: str, metric: str) -> list[int]:
+    return [point.step for point in client.get_metric_history(run_id, metric)]
+
+
+def test_tracked_run(tracked: tuple[Any, Any]) -> None:
+    config, client = tracked
+    folder = train(config, quiet)
+    (logged,) = runs_of(client)
+    assert (logged.info.run_name, logged.info.status) == (folder.name, "FINISHED")
+    assert load_checkpoint(folder / LAST)["mlflow_run"] == logged.info.run_id
+    assert logged.data.params["train.epochs"] == "3"
+    assert logged.data.params["model.channels"] == "[4, 8]"
+    assert int(logged.data.params["parameters"]) == 1743
+    assert logged.data.tags["folder"] == str(folder)
+    history = load_checkpoint(folder / LAST)["history"]
+    for metric in (
+        "train/loss",
+        "train/learning_rate",
+        "train/windows_per_s",
+        "val/mpjpe_mm",
+        "val/mpjve_mm",
+    ):
+        points = client.get_metric_history(logged.info.run_id, metric)
+        assert [(point.step, point.value) for point in points] == [
+            (row["epoch"], row[metric]) for row in history
+        ]
+    report = json.loads((folder / "report.json").read_text())
+    metrics = logged.data.metrics
+    assert metrics["test/mean_over_frames/mpjpe_mm"] == report["mean_over_frames"]["mpjpe_mm"]
+    assert metrics["test/mean_over_actions/mpjve_mm"] == report["mean_over_actions"]["mpjve_mm"]
+    assert (
+        metrics["yardstick_linear/mpjpe_mm"] == report["yardsticks"]["linear"]["mean_over_frames"]["mpjpe_mm"]
+    )
+    assert {file.path for file in client.list_artifacts(logged.info.run_id)} == (FILES - {LAST}) | {
+        "per_action.json"
+    }
+    contexts = {used.tags[0].value: used.dataset for used in logged.inputs.dataset_inputs}
+    assert set(contexts) == {"train", "validation", "test"}
+    digest = json.loads(contexts["train"].profile)["digest"]
+    assert digest == load_checkpoint(folder / LAST)["digests"]["train"]
+
+    evaluate_checkpoint(folder / BEST, [], quiet)
+    _, evaluation = runs_of(client)
+    assert evaluation.data.tags["checkpoint"] == str(folder / BEST)
+    assert evaluation.data.metrics["test/mean_over_frames/mpjpe_mm"] == report["mean_over_frames"]["mpjpe_mm"]
+
+
+def stop_after(epoch: int) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        if line.startswith(f"epoch {epoch}/"):
+            raise KeyboardInterrupt
+
+    return say
+
+
+def test_a_resumed_run_goes_on_in_its_record(tracked: tuple[Any, Any]) -> None:
+    config, client = tracked
+    folder, _ = interrupted(config, say=stop_after(2))
+    (logged,) = runs_of(client)
+    assert logged.info.status == "KILLED"
+    resume(folder, quiet)
+    (resumed,) = runs_of(client)
+    assert (resumed.info.run_id, resumed.info.status) == (logged.info.run_id, "FINISHED")
+    assert epochs_of(client, logged.info.run_id, "train/loss") == [1, 2, 3]
+
+
+def test_a_record_that_was_lost_is_written_anew(
+    tracked: tuple[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    config, client = tracked
+    folder, _ = interrupted(config, say=stop_after(2))
+    client.delete_run(runs_of(client)[0].info.run_id)
+    with caplog.at_level(logging.WARNING):
+        resume(folder, quiet)
+    assert "a new one begins" in caplog.text
+    (logged,) = runs_of(client)
+    assert epochs_of(client, logged.info.run_id, "train/loss") == [1, 2, 3]
+    assert epochs_of(client, logged.info.run_id, "val/mpjpe_mm") == [1, 2, 3]
+
+
+def test_a_diverged_run_is_marked_as_failed(tracked: tuple[Any, Any]) -> None:
+    config, client = tracked
+    interrupted(dataclasses.replace(config, train=dataclasses.replace(config.train, learning_rate=1e30)))
+    assert runs_of(client)[0].info.status == "FAILED"

@@ -1,0 +1,645 @@
+"""Logging to MLflow, and what happens to a run when MLflow cannot be reached."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gcnpose import tracking
+from gcnpose.config import TrackingConfig
+from gcnpose.errors import InputError, RunError
+from gcnpose.tracking import Tracker, environment, flatten, serve_ui
+
+SOON = 10
+"""Seconds, on a busy machine. MLflow's own retries take minutes."""
+
+
+def config(uri: str | None, **settings: Any) -> TrackingConfig:
+    return TrackingConfig(uri=uri, **{"system_metrics": False, **settings})
+
+
+def client(uri: str) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(uri)
+
+
+def experiment_of(uri: str) -> Any:
+    return client(uri).get_experiment_by_name("gcnpose")
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "gcnpose.tracking"]
+
+
+@pytest.fixture
+def git(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Runs git as somebody whose settings are git's own."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "somebody")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "somebody@example.org")
+    return lambda *arguments: subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+# What is logged
+
+
+def test_parameters_and_tags_are_logged(tracking_uri: str) -> None:
+    many = {f"k{number}": number for number in range(230)}
+    parameters = {"train": {"epochs": 2, "deep": many}, "note": "x" * 7000, "odd key (1)#": None}
+    with Tracker.start(
+        config(tracking_uri), "first", parameters, {"mark": "red", "torch": "mine"}
+    ) as tracker:
+        assert tracker.run_id is not None
+        run = client(tracking_uri).get_run(tracker.run_id)
+    assert run.info.run_name == "first"
+    assert len(run.data.params) == 233
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.params["train.deep.k229"] == "229"
+    assert run.data.params["note"] == "x" * 5000
+    assert run.data.params["odd key _1__"] == "None"
+    assert run.data.tags["mark"] == "red"
+    assert run.data.tags["torch"] == "mine"
+    assert run.data.tags["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_flatten_gives_dotted_keys() -> None:
+    assert flatten({"a": 1, "b": {"c": [2, 3], "d": {"e": None}}, "f": {}}) == {
+        "a": 1,
+        "b.c": [2, 3],
+        "b.d.e": None,
+    }
+
+
+def test_metrics_and_curves_are_logged(tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Tracker.start(config(tracking_uri), "curves", {}) as tracker:
+        tracker.log_metrics({"val/mpjpe_mm": 61.5, "lost": math.nan, "endless": math.inf}, step=3)
+        tracker.log_metrics({"test/Sit down (2)//mpjpe_mm": float(torch.tensor(2.5))})
+        tracker.log_history([{"step": step, "loss": step / 2, "rate": 0.1} for step in range(600)], "step")
+        tracker.log_history([], "step")
+    assert messages(caplog) == []
+    store = client(tracking_uri)
+    assert tracker.run_id is not None
+    metrics = store.get_run(tracker.run_id).data.metrics
+    assert metrics["val/mpjpe_mm"] == 61.5
+    assert math.isnan(metrics["lost"])
+    assert metrics["endless"] == sys.float_info.max
+    assert metrics["test/Sit down _2_/mpjpe_mm"] == 2.5
+    assert [point.step for point in store.get_metric_history(tracker.run_id, "lost")] == [3]
+    curve = store.get_metric_history(tracker.run_id, "loss")
+    assert sorted((point.step, point.value) for point in curve) == [(step, step / 2) for step in range(600)]
+
+
+def test_files_tables_and_motion_are_logged(
+    tracking_uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.yaml").write_text("name: x")
+    (tmp_path / "graphs").mkdir()
+    (tmp_path / "graphs" / "h36m17.yaml").write_text("name: h36m17")
+    with Tracker.start(config(tracking_uri), "files", {}) as tracker:
+        paths = [tmp_path / name for name in ("config.yaml", "lost.png", "graphs")]
+        tracker.log_files(*paths, folder="inputs")
+        tracker.log_files(tmp_path / "config.yaml")
+        tracker.log_table({"action": ["Walking", "Eating"], "mpjpe_mm": [40.0, 50.5]}, "per_action.json")
+        tracker.log_motion("cmu17", "data/cmu17.npz", "ab" * 32, "train", {"frames": 1200})
+    assert messages(caplog) == [f"{tmp_path / 'lost.png'} does not exist and was not logged"]
+    assert tracker.run_id is not None
+    store = client(tracking_uri)
+    artifacts = tmp_path / "mlartifacts" / "gcnpose" / tracker.run_id / "artifacts"
+    found = {path.relative_to(artifacts).as_posix() for path in artifacts.rglob("*") if path.is_file()}
+    assert found == {
+        "config.yaml",
+        "inputs/config.yaml",
+        "inputs/graphs/h36m17.yaml",
+        "per_action.json",
+    }
+    table = json.loads((artifacts / "per_action.json").read_text())
+    assert table == {"columns": ["action", "mpjpe_mm"], "data": [["Walking", 40.0], ["Eating", 50.5]]}
+    inputs: Any = store.get_run(tracker.run_id).inputs
+    (used,) = inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("cmu17", "ab" * 18)
+    assert json.loads(used.dataset.profile) == {"digest": "ab" * 32, "frames": 1200}
+    assert json.loads(used.dataset.source) == {"uri": "data/cmu17.npz"}
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "train")]
+
+
+class Lifter(nn.Module):
+    """Like UGCN in what matters here: free batch and frames, dropout, another number of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lift = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] % 4:
+            raise ValueError("frames")
+        return self.lift(x.reshape(-1, 2)).reshape(*x.shape[:3], 3)
+
+
+def test_the_logged_network_predicts_like_the_eager_one(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    torch.manual_seed(0)
+    network = Lifter().train()
+    with Tracker.start(config(tracking_uri), "model", {"a": 1}) as tracker:
+        tracker.log_model(network, torch.rand(2, 8, 17, 2))
+    assert messages(caplog) == []
+    assert network.training
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+    assert tracker.run_id is not None
+    run: Any = client(tracking_uri).get_run(tracker.run_id)
+    (model_id,) = [model.model_id for model in run.outputs.model_outputs]
+    entry = client(tracking_uri).get_logged_model(model_id)
+    assert (entry.name, entry.status, entry.experiment_id) == ("model", "READY", run.info.experiment_id)
+    folder = entry.artifact_location
+    requirements = Path(mlflow.artifacts.download_artifacts(f"{folder}/requirements.txt")).read_text()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in requirements.split()
+
+    keypoints = np.random.default_rng(0).random((5, 20, 17, 2), dtype=np.float32)
+    with torch.no_grad():
+        expected = network.eval()(torch.from_numpy(keypoints)).numpy()
+    served = mlflow.pyfunc.load_model(folder)
+    assert [spec.shape for spec in served.metadata.signature.inputs.inputs] == [(-1, -1, 17, 2)]
+    assert [spec.shape for spec in served.metadata.signature.outputs.inputs] == [(-1, -1, 17, 3)]
+    predicted = served.predict(keypoints)
+    assert predicted.dtype == np.float32
+    np.testing.assert_allclose(predicted, expected, atol=1e-6)
+    assert served.predict(keypoints[:1]).shape == (1, 20, 17, 3)
+    loaded = mlflow.pytorch.load_model(folder)
+    np.testing.assert_allclose(loaded(torch.from_numpy(keypoints)).detach().numpy(), expected, atol=1e-6)
+
+
+class Untraceable(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if float(x.sum()) > 0 else x
+
+
+def test_a_network_that_cannot_be_traced_costs_only_the_model(
+    tracking_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Tracker.start(config(tracking_uri), "model", {}) as tracker:
+        tracker.log_model(Untraceable(), torch.rand(2, 8, 17, 2))
+        tracker.log_metrics({"after": 1.0})
+    (message,) = messages(caplog)
+    assert message.startswith("the network was not logged as a model, it cannot be traced: ")
+    assert tracker.run_id is not None
+    run = client(tracking_uri).get_run(tracker.run_id)
+    assert (run.data.metrics, run.info.status) == ({"after": 1.0}, "FINISHED")
+
+
+def test_system_metrics_are_sampled_until_the_end(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    assert not any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
+    with Tracker.start(config(tracking_uri, system_metrics=True), "sampled", {}) as tracker:
+        assert any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
+        time.sleep(1.0)
+    assert not any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
+    assert tracker.run_id is not None
+    metrics = client(tracking_uri).get_run(tracker.run_id).data.metrics
+    assert "system/system_memory_usage_megabytes" in metrics
+
+
+# A run's life
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_the_run_ends_as_the_training_did(
+    error: type[BaseException] | None, status: str, tracking_uri: str
+) -> None:
+    tracker = Tracker.start(config(tracking_uri), "ends", {})
+    if error is None:
+        with tracker:
+            pass
+    else:
+        with pytest.raises(error, match="the reason"), tracker:
+            raise error("the reason")
+    tracker.log_metrics({"late": 1.0})
+    tracker.finish("FAILED")
+    assert tracker.run_id is not None
+    run = client(tracking_uri).get_run(tracker.run_id)
+    assert (run.info.status, run.data.metrics) == (status, {})
+
+
+def test_a_run_is_resumed(tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    store = client(tracking_uri)
+    with Tracker.start(config(tracking_uri), "long", {"epochs": 2}) as first:
+        first.log_metrics({"loss": 1.0}, step=1)
+    assert first.run_id is not None
+    with Tracker.start(config(tracking_uri), "long", {"epochs": 3}, run_id=first.run_id) as second:
+        assert store.get_run(first.run_id).info.status == "RUNNING"
+        second.log_metrics({"loss": 0.5}, step=2)
+    assert second.run_id == first.run_id
+    assert messages(caplog) == []
+    run = store.get_run(first.run_id)
+    assert (run.info.status, run.data.params) == ("FINISHED", {"epochs": "2"})
+    assert len(store.get_metric_history(first.run_id, "loss")) == 2
+
+
+@pytest.mark.parametrize("kind", ["unknown", "deleted", "malformed"])
+def test_a_run_that_is_gone_is_begun_anew(
+    kind: str, tracking_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = {"unknown": "0" * 32, "malformed": "../run"}.get(kind)
+    if lost is None:
+        with Tracker.start(config(tracking_uri), "old", {}) as old:
+            assert old.run_id is not None
+            lost = old.run_id
+        client(tracking_uri).delete_run(lost)
+    with Tracker.start(config(tracking_uri), "new", {"epochs": 2}, run_id=lost) as tracker:
+        pass
+    assert messages(caplog) == [f"MLflow at {tracking_uri} has no run {lost}: a new one begins"]
+    assert tracker.run_id not in (None, lost)
+    assert client(tracking_uri).get_run(str(tracker.run_id)).data.params == {"epochs": "2"}
+
+
+def test_disabled_tracking_does_not_import_mlflow(tmp_path: Path) -> None:
+    script = """
+import sys
+from gcnpose.config import TrackingConfig
+from gcnpose.tracking import Tracker
+with Tracker.start(TrackingConfig(enabled=False), "none", {"a": 1}) as tracker, Tracker() as other:
+    for one in (tracker, other):
+        one.log_metrics({"loss": 1.0})
+        one.log_files("nowhere")
+        assert one.run_id is None
+assert "mlflow" not in sys.modules
+"""
+    paths = os.pathsep.join([str(Path(tracking.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+# The store
+
+
+def test_the_store_is_the_configs_or_the_environments_or_local(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somewhere:5000")
+    assert (
+        tracking.tracking_uri(config("sqlite:///a/b.db?timeout=1"))
+        == f"sqlite:///{tmp_path}/a/b.db?timeout=1"
+    )
+    assert tracking.tracking_uri(config(None)) == "http://somewhere:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.tracking_uri(config(None)) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_artifacts_lie_beside_the_database(
+    migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "säv ed #1%20", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    shutil.copy(migrated_database, folder / "mlflow.db")
+    (tmp_path / "note.txt").write_text("hello")
+    monkeypatch.chdir(folder)
+    uri = tracking.tracking_uri(config("sqlite:///mlflow.db"))
+    monkeypatch.chdir(elsewhere)
+    with Tracker.start(config(uri, experiment="a/b: c#"), "run", {}) as tracker:
+        tracker.log_files(tmp_path / "note.txt")
+    (stored,) = folder.rglob("note.txt")
+    assert stored.is_relative_to(folder / "mlartifacts")
+    assert tracker.run_id in stored.parts
+    assert list(elsewhere.iterdir()) == []
+    assert [file.path for file in client(uri).list_artifacts(str(tracker.run_id))] == ["note.txt"]
+
+
+@pytest.fixture
+def new_store(
+    migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, list[Callable[[], object]]]:
+    """A path for a database that is not there yet, and a list for what happens while its tables are made.
+
+    MLflow takes seconds for the tables, so here they are copied.
+    """
+    meanwhile: list[Callable[[], object]] = []
+
+    def initialize(engine: Any) -> None:
+        shutil.copy(migrated_database, engine.url.database)
+        for happens in meanwhile:
+            happens()
+
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", initialize)
+    return tmp_path / "new" / "mlflow.db", meanwhile
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_store_is_made_with_its_folder(
+    has_links: bool, new_store: tuple[Path, list[Callable[[], object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: Path) -> None:
+        raise PermissionError("this file system has no links")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path, _ = new_store
+    with Tracker.start(config(f"sqlite:///{path}"), "run", {}) as tracker:
+        assert tracker.run_id is not None
+    assert [file.name for file in path.parent.iterdir()] == ["mlflow.db"]
+
+
+def test_an_interrupted_first_run_leaves_no_half_made_store(
+    new_store: tuple[Path, list[Callable[[], object]]],
+) -> None:
+    path, meanwhile = new_store
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile.append(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Tracker.start(config(f"sqlite:///{path}"), "run", {})
+    assert list(path.parent.iterdir()) == []
+
+
+def test_two_first_runs_at_once_share_one_store(
+    new_store: tuple[Path, list[Callable[[], object]]], migrated_database: Path
+) -> None:
+    path, meanwhile = new_store
+
+    def other_run() -> None:
+        meanwhile.clear()
+        shutil.copy(migrated_database, path)
+        with Tracker.start(config(f"sqlite:///{path}", experiment="the faster one"), "other", {}) as other:
+            assert other.run_id is not None
+
+    meanwhile.append(other_run)
+    with Tracker.start(config(f"sqlite:///{path}"), "run", {}) as tracker:
+        assert tracker.run_id is not None
+    names = [experiment.name for experiment in client(f"sqlite:///{path}").search_experiments()]
+    assert sorted(names) == ["Default", "gcnpose", "the faster one"]
+
+
+# MLflow fails
+
+
+def run_without(uri: str, caplog: pytest.LogCaptureFixture) -> str:
+    """The one warning of a run whose store cannot be used from the start."""
+    with Tracker.start(config(uri, system_metrics=True), "run", {"epochs": 2}) as tracker:
+        assert tracker.run_id is None
+        for step in range(3):
+            tracker.log_metrics({"loss": 1.0}, step)
+        tracker.log_table({"a": [1]}, "a.json")
+    (message,) = messages(caplog)
+    return message
+
+
+def test_a_server_that_is_down_costs_one_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in tracking._PATIENCE:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    begin = time.monotonic()
+    message = run_without("http://me:secret@127.0.0.1:9", caplog)
+    assert time.monotonic() - begin < SOON
+    assert message.startswith(
+        "MLflow at http://***@127.0.0.1:9 failed; the run goes on without it, and its folder"
+    )
+    assert "Connection refused" in message
+    assert "secret" not in message
+    # Two attempts of five seconds each, at most: a server that hangs costs ten.
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+
+
+def test_a_server_that_never_answers_costs_one_timeout(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, nobody reads
+        begin = time.monotonic()
+        message = run_without(f"http://127.0.0.1:{silent.getsockname()[1]}", caplog)
+    assert time.monotonic() - begin < SOON
+    assert "timed out" in message.lower()
+
+
+class FakeServer(http.server.ThreadingHTTPServer):
+    """As much of a tracking server as a run needs; 503 with a long Retry-After once it is broken."""
+
+    broken = False
+    block_on_close = False
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class FakeApi(http.server.BaseHTTPRequestHandler):
+    server: FakeServer
+
+    def do_GET(self) -> None:
+        self.answer({"experiment": {"experiment_id": "7", "name": "gcnpose"}})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer({"run": {"info": {"run_id": "ab12", "status": "RUNNING"}, "data": {}}})
+
+    def answer(self, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(503 if self.server.broken else 200)
+        self.send_header("Retry-After", "3600")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def fake_server() -> Iterator[FakeServer]:
+    with FakeServer(("127.0.0.1", 0), FakeApi) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("failure", ["gone", "broken"])
+def test_a_server_that_dies_midway_costs_one_warning(
+    failure: str,
+    fake_server: FakeServer,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Tracker.start(config(fake_server.uri), "run", {"epochs": 2}) as tracker:
+        tracker.log_metrics({"loss": 1.0}, 1)
+        assert messages(caplog) == []
+        if failure == "gone":
+            fake_server.shutdown()
+            fake_server.server_close()
+        fake_server.broken = True
+        begin = time.monotonic()
+        for step in range(3):
+            tracker.log_metrics({"loss": 1.0}, step)
+    assert time.monotonic() - begin < SOON
+    assert tracker.run_id == "ab12"
+    (message,) = messages(caplog)
+    assert message.startswith(f"MLflow at {fake_server.uri} failed; ")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_server_that_dies_at_the_end_costs_one_warning(
+    fake_server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Tracker.start(config(fake_server.uri, system_metrics=True), "run", {}):
+        fake_server.broken = True
+    assert len(messages(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("sqlite:///{folder}/file/mlflow.db", "file"),
+        ("sqlite:///{folder}", "unable to open database file"),
+        ("sqlite:///{folder}/file", "file is not a database"),
+        ("sqlite:///{folder}/locked.db", "database is locked"),
+        ("{folder}/mlruns", "maintenance mode"),
+        ("nonsense://x", "unsupported URI 'nonsense://x'"),
+    ],
+)
+def test_a_store_that_cannot_be_used_costs_one_warning(
+    uri: str,
+    reason: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracking, "_LOCK_SECONDS", 0.1)
+    (tmp_path / "file").write_text("this is no database " * 100)
+    other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        begin = time.monotonic()
+        assert reason in run_without(uri.format(folder=tmp_path), caplog)
+        assert time.monotonic() - begin < SOON
+    finally:
+        other.close()
+
+
+def test_a_database_that_breaks_midway_costs_one_warning(
+    tracking_uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Tracker.start(config(tracking_uri), "run", {}) as tracker:
+        (tmp_path / "mlflow.db").write_bytes(b"no database " * 1000)
+        tracker.log_metrics({"loss": 1.0})
+        tracker.log_files(tmp_path / "mlflow.db")
+    (message,) = messages(caplog)
+    assert "file is not a database" in message
+    assert "SELECT" not in message
+
+
+# What a run depends on
+
+
+def test_the_environment_names_the_commit(
+    git: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert "mlflow.source.git.commit" not in environment()
+
+    git("init")
+    assert "mlflow.source.git.commit" not in environment()  # nothing is committed yet
+    (tmp_path / "code.py").write_text("1")
+    git("add", "code.py")
+    git("commit", "--message", "first")
+    commit = (tmp_path / ".git" / (tmp_path / ".git" / "HEAD").read_text().split()[1]).read_text().strip()
+    (tmp_path / "mlflow.db").touch()  # a run's own files are not part of the code
+    clean = environment()
+    assert (clean["mlflow.source.git.commit"], clean["mlflow.source.git.dirty"]) == (commit, "false")
+    (tmp_path / "code.py").write_text("2")
+    assert environment()["mlflow.source.git.dirty"] == "true"
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "mlflow.source.git.commit" not in environment()
+
+
+def test_the_environment_names_versions_hardware_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tools/train.py", "a b.yaml", "tracking.uri=http://me:secret@host"])
+    found = environment()
+    assert found["command"] == "tools/train.py 'a b.yaml' tracking.uri=http://***@host"
+    assert found["torch"] == torch.__version__
+    assert found["threads"] == str(torch.get_num_threads())
+    assert found["cpu"]
+    assert {"torch-geometric", "python"} <= found.keys()
+    assert ("gpu" in found) == torch.cuda.is_available()
+
+
+# The page
+
+
+def test_the_page_of_a_server_is_printed(fake_server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    serve_ui(config(f"{fake_server.uri}/"))
+    page = "#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    assert capsys.readouterr().out == f"{fake_server.uri}/{page}\n"
+
+
+def test_the_page_of_a_local_store_is_served(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for MLflow's server, which takes seconds to begin: answers one visitor and ends."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(
+        f"#!{sys.executable}\n"
+        "import json, socket, sys, time\n"
+        "json.dump(sys.argv[1:], open('arguments.json', 'w'))\n"
+        "socket.create_server(('127.0.0.1', int(sys.argv[sys.argv.index('--port') + 1]))).accept()\n"
+        "time.sleep(0.5)\n"
+        "sys.exit(3)\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RunError, match="ended by itself with exit status 3"):
+        serve_ui(config(tracking_uri), port)
+    assert signal.getsignal(signal.SIGTERM) == handler
+    arguments = json.loads((tmp_path / "arguments.json").read_text())
+    assert arguments[:5] == ["-m", "mlflow", "ui", "--backend-store-uri", tracking_uri]
+    experiment = experiment_of(tracking_uri).experiment_id
+    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    assert capsys.readouterr().out == f"http://127.0.0.1:{port}/{page}\nCtrl-C ends it.\n"
+
+
+def test_a_port_in_use_is_bad_input(tracking_uri: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} cannot be used .*: choose another with --port"):
+            serve_ui(config(tracking_uri), port)
+
+
+def test_a_store_that_cannot_be_shown_is_bad_input() -> None:
+    with pytest.raises(InputError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used: .*refused"):
+        serve_ui(config("http://127.0.0.1:9"))
