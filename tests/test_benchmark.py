@@ -18,7 +18,7 @@ ROW = r"^  (.{20})\s+[\d.]+ ms\s+([\d.]+) times as fast$"
 
 
 def test_usual_formulation_is_the_same_network() -> None:
-    """In evaluation with statistics of its own, and in training without dropout, where batch statistics count."""
+    """In evaluation with statistics of its own, and in training, where the batch's count, without dropout."""
     skeleton = Skeleton.load("h36m17")
     torch.manual_seed(0)
     ours = UGCN(skeleton, channels=(4, 6, 8), dropout=0.0)

@@ -38,7 +38,7 @@ def test_step_schedule_by_hand() -> None:
 def test_one_cycle_by_hand() -> None:
     config = TrainConfig(epochs=10, learning_rate=0.01, schedule="one_cycle")
     # 100 steps. A 25th at first; half way up (1/25 + 1) / 2 of the peak; the peak after 30; half way down
-    # (1e-4 + 1) / 2. Before the last step 0.69 / 0.7 of the way down: sin(pi / 140)^2 = 5.03466e-4 of the way up.
+    # (1e-4 + 1) / 2. At the last step 0.69 / 0.7 of the way down: sin(pi / 140)^2 = 5.03466e-4 of the height.
     last = 1e-4 + (1 - 1e-4) * 5.03466e-4
     expected = [0.01 / 25, 0.01 * 0.52, 0.01, 0.01 * 0.50005, 0.01 * last]
     assert rates(config, 0, 15, 30, 65, 99) == pytest.approx(expected, rel=1e-5)
@@ -93,8 +93,8 @@ def equal_states(one: Any, other: Any) -> bool:
 
 def test_overfits_one_batch() -> None:
     torch.manual_seed(0)
-    model = UGCN(SKELETON, channels=(16, 32), dropout=0.0)
-    trainer = make_trainer(model, flip=0.0, steps_per_epoch=100)
+    model = UGCN(SKELETON, channels=(8, 16), dropout=0.0)
+    trainer = make_trainer(model, flip=0.0, steps_per_epoch=60)
     batch = trainer.windows.batch(torch.arange(0, 32, 4), torch.Generator())
     trainer.windows.batch = lambda indices, generator: batch  # type: ignore[method-assign]
     first, last = (trainer.train_epoch(epoch) for epoch in range(2))
