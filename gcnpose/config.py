@@ -72,7 +72,7 @@ class DataConfig:
     path: str | None = field(default=None, metadata=not_empty())
     """Motion file or folder; None: the embedded synthetic motion."""
     takes: int = field(default=2, metadata=at_least(1))
-    """Takes per action and subject, of the embedded motion only."""
+    """Takes of every action by a training subject, of the embedded motion only."""
     fps: float | None = field(default=None, metadata=above(0))
     """Frames per second to work at; None: the file's own."""
     train_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())

@@ -93,7 +93,7 @@ def equal_states(one: Any, other: Any) -> bool:
 
 def test_overfits_one_batch() -> None:
     torch.manual_seed(0)
-    model = UGCN(SKELETON, channels=(8, 16), dropout=0.0)
+    model = UGCN(SKELETON, channels=(16, 32), dropout=0.0)
     trainer = make_trainer(model, flip=0.0, steps_per_epoch=60)
     batch = trainer.windows.batch(torch.arange(0, 32, 4), torch.Generator())
     trainer.windows.batch = lambda indices, generator: batch  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -41,7 +42,8 @@ def make_motion(seed: int = 0, takes: int = 2) -> MotionSet:
 
     Args:
         seed: of everything random, not negative.
-        takes: repetitions of every action by every subject, named "walk 1", "walk 2" and so on.
+        takes: repetitions of every action by the training subjects, named "walk 1", "walk 2" and so on. The
+            others do every action once, so more training motion is scored on the same sequences.
 
     Returns:
         Motion on the h36m17 skeleton at 50 frames per second without cameras, split by subject as in
@@ -49,13 +51,12 @@ def make_motion(seed: int = 0, takes: int = 2) -> MotionSet:
     """
     skeleton = Skeleton.load("h36m17")
     sequences = []
-    for subject in (subject for subjects in SPLITS.values() for subject in subjects):
+    for split, subject in ((split, subject) for split, subjects in SPLITS.items() for subject in subjects):
         body = random_body(_generator(seed, subject))
-        for action in ACTIONS:
-            for take in range(1, takes + 1):
-                joints = _make_take(body, action, _generator(seed, subject, action, str(take)))
-                positions = np.stack([joints[name] for name in skeleton.joints], axis=1).astype(np.float32)
-                sequences.append(MotionSequence(subject, f"{action} {take}", positions))
+        for action, take in product(ACTIONS, range(1, (takes if split == "train" else 1) + 1)):
+            joints = _make_take(body, action, _generator(seed, subject, action, str(take)))
+            positions = np.stack([joints[name] for name in skeleton.joints], axis=1).astype(np.float32)
+            sequences.append(MotionSequence(subject, f"{action} {take}", positions))
     return MotionSet(skeleton, FPS, sequences, dict(SPLITS))
 
 
