@@ -118,7 +118,8 @@ def test_interrupted_before_the_training(
     assert not Path("runs").exists()
 
 
-def test_ctrl_c_in_a_terminal(experiment: str) -> None:
+def test_ctrl_c_in_a_terminal(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = [sys.executable, str(TOOLS / "train.py"), experiment, "train.epochs=100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -254,6 +254,8 @@ def start() -> Iterator[Callable[..., Any]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gcnpose.run", "gcnpose.viz.poses"])
     processes = []
+    environment = pytest.MonkeyPatch()
+    environment.setenv("OMP_NUM_THREADS", "1")  # threads do not survive a fork
 
     def start(function: Callable[..., Any], *arguments: Any) -> Any:
         process = context.Process(target=function, args=arguments)
@@ -262,6 +264,7 @@ def start() -> Iterator[Callable[..., Any]]:
         return process
 
     yield start
+    environment.undo()
     for process in processes:
         process.kill()
         process.join()
