@@ -2,8 +2,8 @@
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: names what was expected, what came, and where. Commands exit with 2."""
+    """What the user gave cannot be used: says what was expected, what came, and where. Exit status 2."""
 
 
 class RunError(RuntimeError):
-    """A run that began well could not go on. Commands exit with 1."""
+    """A run that began well could not go on. Exit status 1."""

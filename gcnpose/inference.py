@@ -23,11 +23,12 @@ def lift_windows(
 ) -> list[Tensor]:
     """3D of whole sequences: every frame is the mean over all windows that it lies in.
 
-    Windows start every ``step`` frames and the last is aligned to the end, so every frame is predicted. Sequences
-    shorter than a window are continued by their last frame.
+    Windows start every ``step`` frames and the last is aligned to the end, so every frame is predicted.
+    Sequences shorter than a window are continued by their last frame.
 
     Args:
-        model: Lifts (batch, frames, joints, channels) to (batch, frames, joints, 3); set to evaluation by the caller.
+        model: Lifts (batch, frames, joints, channels) to (batch, frames, joints, 3); set to evaluation by
+            the caller.
         skeleton: For its mirror.
         sequences: Normalised 2D, each (frames, joints, channels), on the model's device.
         window: Frames per window.
@@ -40,7 +41,8 @@ def lift_windows(
     """
     frames = [len(sequence) for sequence in sequences]
     padded = [
-        torch.cat([sequence, sequence[-1:].expand(max(window - len(sequence), 0), -1, -1)]) for sequence in sequences
+        torch.cat([sequence, sequence[-1:].expand(max(window - len(sequence), 0), -1, -1)])
+        for sequence in sequences
     ]
     flat = torch.cat(padded)
     offsets = torch.arange(window, device=flat.device)
@@ -56,12 +58,17 @@ def lift_windows(
         total.index_add_(0, rows.flatten(), predicted.flatten(0, 1))
         count.index_add_(0, rows.flatten(), count.new_ones(rows.numel()))
     mean = total / count[:, None, None]
-    return [sequence[:length] for sequence, length in zip(mean.split([len(p) for p in padded]), frames, strict=True)]
+    return [
+        sequence[:length]
+        for sequence, length in zip(mean.split([len(p) for p in padded]), frames, strict=True)
+    ]
 
 
 @torch.inference_mode()
-def lift_whole(model: nn.Module, skeleton: Skeleton, sequences: Sequence[Tensor], flip: bool = True) -> list[Tensor]:
-    """3D of whole sequences in one pass each: the network is convolutional in time. Arguments as in lift_windows."""
+def lift_whole(
+    model: nn.Module, skeleton: Skeleton, sequences: Sequence[Tensor], flip: bool = True
+) -> list[Tensor]:
+    """3D of whole sequences in one pass each; arguments as in :func:`lift_windows`."""
     return [_lift(model, skeleton, sequence[None], flip)[0] for sequence in sequences]
 
 
@@ -77,7 +84,8 @@ def mirror(points: Tensor, skeleton: Skeleton) -> Tensor:
     """Left and right exchanged: x negated, mirror joints swapped.
 
     Shapes:
-        (..., joints, channels) -> the same; 2D or 3D, centred on x = 0; further channels such as a score only move.
+        (..., joints, channels) -> the same; 2D or 3D, centred on x = 0; further channels such as a score
+        only move.
     """
     swapped = points[..., torch.from_numpy(skeleton.mirror_indices).to(points.device), :]
     return torch.cat([-swapped[..., :1], swapped[..., 1:]], dim=-1)

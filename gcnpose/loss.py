@@ -103,9 +103,9 @@ class MotionLoss(nn.Module):
     Args:
         operators: one or more of ``"subtraction"``, ``"inner"``, ``"cross"``.
         intervals: frames between the two ends of a pair, one per time scale.
-        distance: ``"l1"``, the sum over the components of their absolute differences, or ``"l2"``, the Euclidean
-            norm over the components. An L1 averaged over the components too would be a third of this one,
-            and a seventh of the reconstruction loss in training on CMU motion.
+        distance: ``"l1"``, the sum over the components of their absolute differences, or ``"l2"``, the
+            Euclidean norm over the components. An L1 averaged over the components too would be a third of
+            this one, and a seventh of the reconstruction loss in training on CMU motion.
 
     Raises:
         InputError: if an operator or the distance is unknown, an interval is below 1, or a list is empty.

@@ -8,13 +8,15 @@ from gcnpose.data.motion import MotionSequence, MotionSet
 from gcnpose.skeleton import Skeleton
 
 
-def small_motion(frames: tuple[int, ...] = (40, 40, 40), subjects: tuple[str, ...] = ("A", "B", "C")) -> MotionSet:
+def small_motion(
+    frames: tuple[int, ...] = (40, 40, 40), subjects: tuple[str, ...] = ("A", "B", "C")
+) -> MotionSet:
     """One sequence a subject: joints that swing about a standing cloud around the origin, one metre up."""
     skeleton = Skeleton.load("h36m17")
     random = np.random.default_rng(0)
     sequences = []
     for subject, length in zip(subjects, frames, strict=True):
-        place = random.normal(0, 0.3, (1, skeleton.num_joints, 3)) + [0, 0, 1]
+        place = random.normal(0, 0.3, (1, skeleton.num_joints, 3)) + np.array([0, 0, 1])
         phase = random.uniform(0, 6, (1, skeleton.num_joints, 3))
         swing = 0.1 * np.sin(np.arange(length)[:, None, None] / 10 + phase)
         sequences.append(MotionSequence(subject, "swing 1", (place + swing).astype(np.float32), {}))

@@ -11,7 +11,8 @@ SKELETON = Skeleton.load("h36m17")
 
 
 class Positional(nn.Module):
-    """A stand-in network whose output depends on the place in the window and not symmetrically on the input."""
+    """A stand-in network whose output depends on the place in the window and not symmetrically on the
+    input."""
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
         place = torch.arange(keypoints_2d.shape[1]).view(1, -1, 1, 1)
@@ -39,7 +40,9 @@ def by_loop(keypoints_2d: Tensor, window: int, step: int, flip: bool) -> Tensor:
 def test_equals_the_loop(flip: bool, batch_size: int) -> None:
     torch.manual_seed(0)
     sequences = [torch.randn(frames, 17, 2) for frames in (1, 23, 24, 25, 61)]
-    lifted = lift_windows(Positional(), SKELETON, sequences, window=24, step=5, flip=flip, batch_size=batch_size)
+    lifted = lift_windows(
+        Positional(), SKELETON, sequences, window=24, step=5, flip=flip, batch_size=batch_size
+    )
     for keypoints_2d, poses in zip(sequences, lifted, strict=True):
         torch.testing.assert_close(poses, by_loop(keypoints_2d, 24, 5, flip), atol=1e-5, rtol=1e-5)
 

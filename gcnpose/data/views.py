@@ -1,4 +1,4 @@
-"""Sequences as fixed cameras see them: what evaluation scores, and what training on a fixed rig learns from."""
+"""Sequences as fixed cameras see them: what is scored, and what training on a fixed rig learns from."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Views:
     """All clips of a set of subjects in flat arrays, a row per frame.
 
     Shapes:
-        - keypoints_2d: (rows, joints, 2 or 3), normalised by the image width; the third is the detector's score
+        - keypoints_2d: (rows, joints, 2 or 3), normalised by the image width; the third is the detector's
+            score
         - pose_3d: (rows, joints, 3), metres, relative to the root, in the camera's frame
     """
 
@@ -67,9 +68,10 @@ class Views:
 def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_channels: int = 2) -> Views:
     """Every sequence from every camera of its subject.
 
-    Subjects with cameras of their own are seen by those, with the 2D that the motion set holds for them where it has
-    some. All others are seen by ``rig`` after one turn about the vertical per sequence, drawn from the seed and the
-    sequence's name, so a view stays the same whatever else is in the set. Projected keypoints have score 1.
+    Subjects with cameras of their own are seen by those, with the 2D that the motion set holds for them
+    where it has some. All others are seen by ``rig`` after one turn about the vertical per sequence, drawn
+    from the seed and the sequence's name, so a view stays the same whatever else is in the set. Projected
+    keypoints have score 1.
 
     Args:
         motion: Sequences in the world's frame.
@@ -81,7 +83,10 @@ def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_chann
         InputError: if a sequence's own 2D has no score and 3 channels are wanted.
     """
     cameras = [motion.cameras.get(sequence.subject) or rig for sequence in motion.sequences]
-    rows = sum(len(sequence.positions) * len(seen_by) for sequence, seen_by in zip(motion.sequences, cameras, strict=True))
+    rows = sum(
+        len(sequence.positions) * len(seen_by)
+        for sequence, seen_by in zip(motion.sequences, cameras, strict=True)
+    )
     joints, root = motion.skeleton.num_joints, motion.skeleton.root_index
     keypoints_2d = torch.ones(rows, joints, input_channels)
     pose_3d = torch.empty(rows, joints, 3)
@@ -98,7 +103,9 @@ def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_chann
             if camera.name in sequence.keypoints_2d:
                 pixels = torch.from_numpy(sequence.keypoints_2d[camera.name])[..., :input_channels]
             else:
-                pixels = project(seen, lens.focal_px[0], lens.center_px[0], lens.radial[0], lens.tangential[0])
+                pixels = project(
+                    seen, lens.focal_px[0], lens.center_px[0], lens.radial[0], lens.tangential[0]
+                )
             normalized = normalize_screen(pixels, camera.width, camera.height)
             keypoints_2d[clip.rows, :, : normalized.shape[-1]] = normalized
             pose_3d[clip.rows] = seen - seen[:, root : root + 1]

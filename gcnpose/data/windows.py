@@ -9,7 +9,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gcnpose.data.camera import Rig, normalize_screen, project, rotate_about_vertical, sample_views, world_to_camera
+from gcnpose.data.camera import (
+    Rig,
+    normalize_screen,
+    project,
+    rotate_about_vertical,
+    sample_views,
+    world_to_camera,
+)
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Clip, Views
 from gcnpose.skeleton import Skeleton
@@ -42,7 +49,7 @@ class Windows(Protocol):
 
 
 def window_starts(frames: int, window: int, step: int) -> list[int]:
-    """First frames of the windows over a sequence, the last one aligned to its end; [0] for a shorter sequence."""
+    """First frames of the windows over a sequence, the last aligned to its end; [0] for a shorter one."""
     last = max(frames - window, 0)
     starts = list(range(0, last + 1, step))
     return starts if starts[-1] == last else [*starts, last]
@@ -54,9 +61,12 @@ class _WindowTable:
     def __init__(self, clips: Sequence[Clip], window: int, step: int, device: torch.device) -> None:
         self.clips = clips
         starts = [window_starts(clip.frames, window, step) for clip in clips]
-        self.clip = torch.tensor([number for number, of_clip in enumerate(starts) for _ in of_clip], device=device)
+        self.clip = torch.tensor(
+            [number for number, of_clip in enumerate(starts) for _ in of_clip], device=device
+        )
         self.start = torch.tensor(
-            [clip.first + start for clip, of_clip in zip(clips, starts, strict=True) for start in of_clip], device=device
+            [clip.first + start for clip, of_clip in zip(clips, starts, strict=True) for start in of_clip],
+            device=device,
         )
         self.first = torch.tensor([clip.first for clip in clips], device=device)[self.clip]
         self.last = torch.tensor([clip.first + clip.frames - 1 for clip in clips], device=device)[self.clip]
@@ -122,14 +132,14 @@ class FixedWindows:
 class DrawnWindows:
     """Windows of world motion, seen from a new side each time and by bodies of varied proportions.
 
-    Every time a window is taken, its person is turned about the vertical, and a camera, a playback speed, a body size
-    and bone lengths are drawn for it.
+    Every time a window is taken, its person is turned about the vertical, and a camera, a playback speed, a
+    body size and bone lengths are drawn for it.
 
     Args:
         motion: Sequences in the world's frame.
         rig: Cameras that the windows are seen by, on the device.
-        drawn_cameras: False: one of the rig's cameras, where it stands. True: a camera drawn around the person, with a
-            lens like the rig's.
+        drawn_cameras: False: one of the rig's cameras, where it stands. True: a camera drawn around the
+            person, with a lens like the rig's.
         window: Frames per window.
         step: Frames between the starts of two windows.
         flip: Probability of a horizontal flip.
@@ -157,10 +167,14 @@ class DrawnWindows:
         clips: list[Clip] = []
         first = 0
         for sequence in motion.sequences:
-            clips.append(Clip(sequence.subject, sequence.name, sequence.action, "", first, len(sequence.positions)))
+            clips.append(
+                Clip(sequence.subject, sequence.name, sequence.action, "", first, len(sequence.positions))
+            )
             first += len(sequence.positions)
         self.table = _WindowTable(clips, window, step, device)
-        self.world = torch.cat([torch.from_numpy(sequence.positions) for sequence in motion.sequences]).to(device)
+        self.world = torch.cat([torch.from_numpy(sequence.positions) for sequence in motion.sequences]).to(
+            device
+        )
         self.rig = rig
         self.drawn_cameras = drawn_cameras
         self.flip = _Flip(motion.skeleton, flip, device)
@@ -201,7 +215,9 @@ class DrawnWindows:
 
     def _play(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """World windows (batch, frames, joints, 3) at a drawn speed, and which of their frames exist."""
-        start, first, last = (rows[indices, None] for rows in (self.table.start, self.table.first, self.table.last))
+        start, first, last = (
+            rows[indices, None] for rows in (self.table.start, self.table.first, self.table.last)
+        )
         if self.tempo == 0:
             rows = start + self.table.offsets
             return self.world[rows.minimum(last)], rows <= last
@@ -222,17 +238,21 @@ class DrawnWindows:
 class BoneScaling:
     """Changes the lengths of bones and keeps their directions.
 
-    The bones of the breadth-first spanning tree are scaled and the body is put together again from the root: with D the
-    differences along bones, P the sums along paths and s the factors, joints' = root + P diag(s) D joints.
+    The bones of the breadth-first spanning tree are scaled and the body is put together again from the root:
+    with D the differences along bones, P the sums along paths and s the factors, joints' = root + P diag(s)
+    D joints.
 
     Args:
         skeleton: Gives bones, root and mirror.
-        bone_scale: Standard deviation of the factor on each bone, the same left and right, at most two deviations.
+        bone_scale: Standard deviation of the factor on each bone, the same left and right, at most two
+            deviations.
         body_scale: Half range of a uniform factor on everything: bones, and the path through the world.
         device: Where poses will be.
     """
 
-    def __init__(self, skeleton: Skeleton, bone_scale: float, body_scale: float, device: torch.device) -> None:
+    def __init__(
+        self, skeleton: Skeleton, bone_scale: float, body_scale: float, device: torch.device
+    ) -> None:
         self.bone_scale = bone_scale
         self.body_scale = body_scale
         self.root = skeleton.root_index
@@ -255,7 +275,9 @@ class BoneScaling:
     def apply(self, pose: Tensor, generator: torch.Generator) -> Tensor:
         """Shapes: (batch, frames, joints, 3) in the world's frame -> the same."""
         if self.bone_scale > 0:
-            deviation = _normal(len(pose), len(self.twin), generator=generator, device=pose.device).clamp(-2, 2)
+            deviation = _normal(len(pose), len(self.twin), generator=generator, device=pose.device).clamp(
+                -2, 2
+            )
             factors = (1 + self.bone_scale * deviation)[:, self.twin]
             scaled = (self.paths * factors[:, None]) @ self.differences
             root = pose[:, :, self.root : self.root + 1]

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 class Dropout(nn.Dropout):
     """Dropout that spends one random byte per element on a CPU, and is ``torch.nn.Dropout`` elsewhere.
 
-    PyTorch draws a full random number per element, one after the other on a CPU, which took a fifth of a training step.
-    A byte resolves the probability to 1 / 256; what is kept is scaled by the resolved probability, so the expectation
-    is exact. Draws come from PyTorch's global generator.
+    PyTorch draws a full random number per element, one after the other on a CPU, which took a fifth of a
+    training step. A byte resolves the probability to 1 / 256; what is kept is scaled by the resolved
+    probability, so the expectation is exact. Draws come from PyTorch's global generator.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -33,16 +33,19 @@ class PartitionConv(MessagePassing):
     with :math:`l_i(j)` the subset (root, centripetal, centrifugal) that neighbour j of joint i falls in and
     :math:`Z_{ij}` the size of that subset, so each subset contributes its mean.
 
-    All subsets take part in one ``propagate``: the features are transformed by all weights at once, and the node
-    ``source * subsets + subset`` of the folded graph sends what the source has to say through that subset's weight.
+    All subsets take part in one ``propagate``: the features are transformed by all weights at once, and the
+    node ``source * subsets + subset`` of the folded graph sends what the source has to say through that
+    subset's weight.
 
     Args:
         in_channels: Size of each input feature.
         out_channels: Size of each output feature.
-        graph: ``edge_index``, ``edge_type`` and ``edge_weight`` as :meth:`gcnpose.Skeleton.to_data` makes them.
-        aggregation: ``"scatter"`` reduces messages with torch-scatter where that is installed and can, else natively;
-            ``"native"`` with PyTorch's own ops; ``"dense"`` sends and reduces in one matrix product over the whole
-            graph; ``"auto"`` is dense for graphs of up to 256 nodes, else scatter. All agree to 1e-5.
+        graph: ``edge_index``, ``edge_type`` and ``edge_weight`` as :meth:`gcnpose.Skeleton.to_data` makes
+            them.
+        aggregation: ``"scatter"`` reduces messages with torch-scatter where that is installed and can, else
+            natively; ``"native"`` with PyTorch's own ops; ``"dense"`` sends and reduces in one matrix
+            product over the whole graph; ``"auto"`` is dense for graphs of up to 256 nodes, else scatter.
+            All agree to 1e-5.
 
     Shapes:
         - input: (..., joints, in_channels)
@@ -79,7 +82,10 @@ class PartitionConv(MessagePassing):
         if self.aggregation == "dense":
             return self.message_and_aggregate(self.adjacency, sent)
         return self.propagate(
-            self.edge_index, x=sent, edge_weight=self.edge_weight, size=(self.joints * self.subsets, self.joints)
+            self.edge_index,
+            x=sent,
+            edge_weight=self.edge_weight,
+            size=(self.joints * self.subsets, self.joints),
         )
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
@@ -98,4 +104,5 @@ class PartitionConv(MessagePassing):
         return torch.matmul(adjacency.to(x.dtype), x)
 
     def __repr__(self) -> str:
-        return f"PartitionConv({self.in_channels}, {self.out_channels}, subsets={self.subsets}, {self.aggregation})"
+        size = f"{self.in_channels}, {self.out_channels}"
+        return f"PartitionConv({size}, subsets={self.subsets}, {self.aggregation})"

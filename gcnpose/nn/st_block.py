@@ -23,11 +23,11 @@ class ChannelNorm(nn.BatchNorm1d):
 class STGCNBlock(nn.Module):
     """Graph convolution in every frame, then temporal convolution on every joint, with a residual.
 
-    As in ST-GCN: spatial convolution, batch norm, ReLU, temporal convolution, batch norm, dropout, residual, ReLU. The
-    residual is the input itself where shapes agree, else a strided 1x1 convolution and batch norm.
+    As in ST-GCN: spatial convolution, batch norm, ReLU, temporal convolution, batch norm, dropout, residual,
+    ReLU. The residual is the input itself where shapes agree, else a strided 1x1 convolution and batch norm.
 
-    The paper does not say how weights begin. Here a block with a residual begins as its residual alone: the last batch
-    norm's scale is zero (Goyal et al., 2017), which took the first quarter off a short training.
+    The paper does not say how weights begin. Here a block with a residual begins as its residual alone: the
+    last batch norm's scale is zero (Goyal et al., 2017).
 
     Args:
         in_channels: Size of each input feature.

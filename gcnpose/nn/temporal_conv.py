@@ -7,9 +7,9 @@ from torch.nn import functional as F
 class TemporalConv(nn.Conv1d):
     """``Conv1d`` over the frames of every joint, with zero padding that keeps the length at stride 1.
 
-    The kernel slides over frames alone. It is applied as a (kernel, 1) convolution over frames and joints, which is the
-    same arithmetic without moving the joints into the batch: channels stay the innermost axis, as the spatial
-    convolution wants them, and nothing is copied.
+    The kernel slides over frames alone. It is applied as a (kernel, 1) convolution over frames and joints,
+    which is the same arithmetic without moving the joints into the batch: channels stay the innermost axis,
+    as the spatial convolution wants them, and nothing is copied.
 
     Args:
         in_channels: Size of each input feature.

@@ -1,6 +1,7 @@
 """UGCN: the U-shaped spatial-temporal graph network (Figure 4 of the paper)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,9 @@ def upsample_frames(x: Tensor, factor: int, mode: str = "repeat") -> Tensor:
         return x
     batch, frames, joints, channels = x.shape
     if mode == "repeat":
-        return x[:, :, None].expand(batch, frames, factor, joints, channels).reshape(batch, -1, joints, channels)
+        return (
+            x[:, :, None].expand(batch, frames, factor, joints, channels).reshape(batch, -1, joints, channels)
+        )
     flat = x.flatten(2).transpose(1, 2)
     longer = F.interpolate(flat, scale_factor=factor, mode="linear", align_corners=False)
     return longer.transpose(1, 2).unflatten(2, (joints, channels))
@@ -34,16 +37,17 @@ def upsample_frames(x: Tensor, factor: int, mode: str = "repeat") -> Tensor:
 class UGCN(nn.Module):
     """Lifts 2D keypoint sequences to root-relative 3D.
 
-    Figure 4 of "Motion Guided 3D Pose Estimation from Videos" (ECCV 2020): a contracting stage halves the frames while
-    the features grow, an expanding stage doubles them again and adds what the contracting stage had at that scale, and a
-    merging stage adds the expanding stage's intermediate scales at full length before the last block.
+    Figure 4 of "Motion Guided 3D Pose Estimation from Videos" (ECCV 2020): a contracting stage halves the
+    frames while the features grow, an expanding stage doubles them again and adds what the contracting stage
+    had at that scale, and a merging stage adds the expanding stage's intermediate scales at full length
+    before the last block.
 
     Args:
         skeleton: The skeleton whose graph the network convolves over.
         input_channels: 2 for (x, y), 3 for (x, y, detector score).
         channels: Features at full length and after each down step; the paper's are the default.
-        down_up_pairs: How many of the ``len(channels) - 1`` steps really halve and double the frames, the first ones
-            first; the other layers stay, at stride 1. None means all (Table 3).
+        down_up_pairs: How many of the ``len(channels) - 1`` steps really halve and double the frames, the
+            first ones first; the other layers stay, at stride 1. None means all (Table 3).
         spatial_graph: False keeps only every joint's edge to itself, so joints never mix (Table 4).
         merge: False leaves the merging stage out (Table 4).
         temporal_kernel: Frames that each temporal convolution spans; odd.
@@ -73,7 +77,9 @@ class UGCN(nn.Module):
         steps = len(channels) - 1
         pairs = steps if down_up_pairs is None else down_up_pairs
         if not 0 <= pairs <= steps:
-            raise ValueError(f"down_up_pairs must lie in 0 to {steps} for {len(channels)} channels, not {pairs}")
+            raise ValueError(
+                f"down_up_pairs must lie in 0 to {steps} for {len(channels)} channels, not {pairs}"
+            )
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {upsampling!r}")
         self.joints = skeleton.num_joints
@@ -97,7 +103,7 @@ class UGCN(nn.Module):
             nn.Sequential(block(narrow, wide, stride=factor), block(wide, wide))
             for narrow, wide, factor in zip(channels, channels[1:], self.factors, strict=False)
         )
-        self.up = nn.ModuleList(block(wide, narrow) for narrow, wide in zip(channels, channels[1:], strict=False))
+        self.up = nn.ModuleList(block(wide, narrow) for narrow, wide in pairwise(channels))
         # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
@@ -123,7 +129,8 @@ class UGCN(nn.Module):
         if missing:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1)], dim=1)
         x = self.last(self._u_shape(self.first(x)))[:, :frames]
-        # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees as jitter.
+        # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees
+        # as jitter.
         with torch.autocast(x.device.type, enabled=False):
             return self.head(x.to(self.head.weight.dtype))
 

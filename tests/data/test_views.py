@@ -12,7 +12,9 @@ from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import fixed_views
 from tests.motions import small_motion
 
-PLAIN = Camera("plain", (0.5**0.5, -(0.5**0.5), 0, 0), (0, -5, 1), (1000, 1000), (500, 400), (0, 0, 0), (0, 0), 1000, 800)
+PLAIN = Camera(
+    "plain", (0.5**0.5, -(0.5**0.5), 0, 0), (0, -5, 1), (1000, 1000), (500, 400), (0, 0, 0), (0, 0), 1000, 800
+)
 """Five metres along -y, one metre up, looking along +y: x right, world z up is image up."""
 
 
@@ -42,7 +44,10 @@ def test_own_camera_by_hand() -> None:
 
 def test_a_turn_per_sequence_that_depends_on_its_name_alone() -> None:
     motion = small_motion()
-    views, again = fixed_views(motion, h36m_rig(), seed=3), fixed_views(motion.select(["B"]), h36m_rig(), seed=3)
+    views, again = (
+        fixed_views(motion, h36m_rig(), seed=3),
+        fixed_views(motion.select(["B"]), h36m_rig(), seed=3),
+    )
     assert torch.equal(views.pose_3d[160:320], again.pose_3d)
     assert not torch.allclose(views.pose_3d, fixed_views(motion, h36m_rig(), seed=4).pose_3d)
     # A turn about the vertical and a camera are one rotation: it maps the world's offsets onto the view's.

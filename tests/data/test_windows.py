@@ -67,10 +67,15 @@ def test_fixed_windows_are_slices() -> None:
     for number, (clip, start) in enumerate(slices):
         pose = views.pose_3d[clip.rows][start : start + 24]
         assert torch.equal(batch.pose_3d[number, : len(pose)], pose)
-        assert torch.equal(batch.keypoints_2d[number, : len(pose)], views.keypoints_2d[clip.rows][start : start + 24])
+        assert torch.equal(
+            batch.keypoints_2d[number, : len(pose)], views.keypoints_2d[clip.rows][start : start + 24]
+        )
         assert batch.valid[number].tolist() == [True] * len(pose) + [False] * (24 - len(pose))
         assert (batch.pose_3d[number, len(pose) :] == pose[-1]).all()
-    assert windows.names(torch.tensor([0, len(windows) - 1])) == ["A/swing 1 from 54138969", "C/swing 1 from 60457274"]
+    assert windows.names(torch.tensor([0, len(windows) - 1])) == [
+        "A/swing 1 from 54138969",
+        "C/swing 1 from 60457274",
+    ]
 
 
 def assert_mirrored(plain: Batch, flipped: Batch) -> None:
@@ -81,7 +86,9 @@ def assert_mirrored(plain: Batch, flipped: Batch) -> None:
 def test_a_flip_mirrors_2d_and_3d() -> None:
     views = fixed_views(small_motion(), h36m_rig(), seed=0)
     indices = torch.arange(5)
-    plain, flipped = (FixedWindows(views, 24, 5, flip, CPU).batch(indices, generator()) for flip in (0.0, 1.0))
+    plain, flipped = (
+        FixedWindows(views, 24, 5, flip, CPU).batch(indices, generator()) for flip in (0.0, 1.0)
+    )
     assert_mirrored(plain, flipped)
     half = FixedWindows(views, 24, 5, 0.5, CPU).batch(torch.zeros(1000, dtype=torch.long), generator())
     assert 0.4 < (half.pose_3d == plain.pose_3d[0]).flatten(1).all(1).float().mean() < 0.6
@@ -106,7 +113,8 @@ def test_drawn_windows_are_the_motion_seen_from_somewhere(drawn_cameras: bool) -
 
 
 def test_keypoints_are_the_projection_of_the_pose() -> None:
-    """2D offsets from the root times depth over focal length are the 3D's x and y: one unknown depth per frame."""
+    """2D offsets from the root times depth over focal length are the 3D's x and y: one unknown depth per
+    frame."""
     batch = drawn().batch(torch.tensor([0]), generator())
     pose, seen = batch.pose_3d[0, 0].double(), batch.keypoints_2d[0, 0].double()
     best = min(
@@ -184,7 +192,8 @@ def test_score_channel_is_one() -> None:
 
 
 def test_memory_of_human36m() -> None:
-    """1,559,752 training frames of 17 joints, 2D and 3D in float32, worked out from what a small set takes."""
+    """1,559,752 training frames of 17 joints, 2D and 3D in float32, worked out from what a small set
+    takes."""
     views = fixed_views(small_motion(), h36m_rig(), seed=0)
     windows = FixedWindows(views, 96, 5, 0.5, CPU)
     rows = len(views.pose_3d)

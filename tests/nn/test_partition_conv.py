@@ -1,5 +1,7 @@
 """PartitionConv against a triple loop over Eq. 9."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +14,8 @@ AGGREGATIONS = ("dense", "native", "scatter")
 
 
 def triple_loop(layer: PartitionConv, skeleton: Skeleton, x: Tensor) -> Tensor:
-    """Eq. 9 as it is written: for every joint, over its neighbours, each subset's mean through its own weights."""
+    """Eq. 9 as it is written: for every joint, over its neighbours, each subset's mean through its own
+    weights."""
     hops, joints = skeleton.hops, skeleton.num_joints
     neighbours = {joint: {joint} for joint in range(joints)}
     for parent, child in skeleton.bone_indices.tolist():
@@ -67,19 +70,23 @@ def test_scatter_runs_on_torch_scatter_where_it_can(monkeypatch: pytest.MonkeyPa
 
     calls = []
     scatter = torch_scatter.scatter
-    monkeypatch.setattr(torch_scatter, "scatter", lambda *args, **named: calls.append(1) or scatter(*args, **named))
+    monkeypatch.setattr(
+        torch_scatter, "scatter", lambda *args, **named: calls.append(1) or scatter(*args, **named)
+    )
     PartitionConv(2, 2, Skeleton.load("h36m17").to_data(), "scatter")(torch.randn(1, 17, 2))
     assert calls == [1]
 
 
 def test_auto_is_dense_for_small_graphs_only() -> None:
     names = [f"j{number}" for number in range(300)]
-    bones = [[one, other] for one, other in zip(names, names[1:], strict=False)]
+    bones = [[one, other] for one, other in pairwise(names)]
     content = {"name": "chain", "root": "j0", "joints": names, "bones": bones, "mirror": []}
     assert PartitionConv(2, 2, Skeleton.from_dict(content, "test").to_data()).aggregation == "scatter"
     assert PartitionConv(2, 2, Skeleton.load("mediapipe33").to_data()).aggregation == "dense"
 
 
 def test_unknown_aggregation() -> None:
-    with pytest.raises(ValueError, match="aggregation must be one of auto, dense, native, scatter, not 'mean'"):
+    with pytest.raises(
+        ValueError, match="aggregation must be one of auto, dense, native, scatter, not 'mean'"
+    ):
         PartitionConv(2, 2, Skeleton.load("h36m17").to_data(), "mean")

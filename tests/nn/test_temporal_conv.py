@@ -15,7 +15,9 @@ def test_equals_conv1d_on_every_joint(frames: int, stride: int) -> None:
     plain = nn.Conv1d(3, 4, 5, stride, padding=2)
     plain.load_state_dict(layer.state_dict())
     x = torch.randn(2, frames, 6, 3)
-    expected = torch.stack([plain(x[:, :, joint].transpose(1, 2)).transpose(1, 2) for joint in range(6)], dim=2)
+    expected = torch.stack(
+        [plain(x[:, :, joint].transpose(1, 2)).transpose(1, 2) for joint in range(6)], dim=2
+    )
     torch.testing.assert_close(layer(x), expected)
 
 

@@ -9,9 +9,9 @@ from gcnpose.nn.ugcn import upsample_frames
 from gcnpose.skeleton import Skeleton, available_graphs
 from tests.motions import past_the_beginning
 
-# Channels, frames and parameters of every block, worked out by hand from Figure 4 of the paper: with K = 3 subsets and a
-# temporal kernel of 5, a block from a to b channels has 3 b (a + 1) + 2 b + b (5 b + 1) + 2 b parameters, and
-# b (a + 1) + 2 b more where its shortcut is a convolution.
+# Channels, frames and parameters of every block, worked out by hand from Figure 4 of the paper: with K = 3
+# subsets and a temporal kernel of 5, a block from a to b channels has 3 b (a + 1) + 2 b + b (5 b + 1) + 2 b
+# parameters, and b (a + 1) + 2 b more where its shortcut is a convolution.
 LAYERS = {
     "first": (16, 96, 1_504),
     "down.0.0": (32, 48, 7_520),
@@ -46,7 +46,9 @@ def test_layers_are_those_of_figure_4(skeleton: Skeleton) -> None:
         module = network.get_submodule(name)
         count = sum(parameter.numel() for parameter in module.parameters())
         module.register_forward_hook(
-            lambda _, __, out, name=name, count=count: seen.update({name: (out.shape[3], out.shape[1], count)})
+            lambda _, __, out, name=name, count=count: seen.update(
+                {name: (out.shape[3], out.shape[1], count)}
+            )
         )
     assert network(torch.randn(2, 96, 17, 2)).shape == (2, 96, 17, 3)
     assert seen == LAYERS
@@ -74,7 +76,12 @@ def test_any_number_of_frames_equals_the_padded_input(skeleton: Skeleton, frames
 @pytest.mark.parametrize("name", available_graphs())
 def test_any_skeleton(name: str) -> None:
     other = Skeleton.load(name)
-    assert UGCN(other, channels=(4, 8))(torch.randn(2, 8, other.num_joints, 2)).shape == (2, 8, other.num_joints, 3)
+    assert UGCN(other, channels=(4, 8))(torch.randn(2, 8, other.num_joints, 2)).shape == (
+        2,
+        8,
+        other.num_joints,
+        3,
+    )
 
 
 @pytest.mark.parametrize(("pairs", "multiple"), [(0, 1), (1, 2), (2, 4), (4, 16)])
@@ -119,7 +126,9 @@ def test_repeating_is_equation_11() -> None:
 
 
 def test_shape_that_does_not_fit(skeleton: Skeleton) -> None:
-    with pytest.raises(ValueError, match=r"expected \(batch, frames, 17 joints, 2 channels\), got \(1, 16, 16, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expected \(batch, frames, 17 joints, 2 channels\), got \(1, 16, 16, 2\)"
+    ):
         UGCN(skeleton)(torch.randn(1, 16, 16, 2))
     with pytest.raises(ValueError, match="down_up_pairs must lie in 0 to 4 for 5 channels, not 5"):
         UGCN(skeleton, down_up_pairs=5)
