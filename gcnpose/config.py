@@ -88,7 +88,7 @@ class DataConfig:
     step: int = field(default=5, metadata=at_least(1))
     """Frames between the starts of two training windows."""
     views: Literal["fixed", "turned", "drawn"] = "fixed"
-    """fixed: one yaw per sequence, the rig's cameras; turned: a new yaw per window; drawn: a new camera too."""
+    """fixed: the rig's, one yaw per sequence; turned: a new yaw per window; drawn: a new camera too."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to the training windows."""
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the commands that tests start
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported, so before any test module
 
 import pytest
@@ -12,8 +13,8 @@ import torch
 
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
-    """Keeps a machine of many cores from losing time between threads: the tensors here are small."""
-    torch.set_num_threads(min(torch.get_num_threads(), 4))
+    """The tensors here are small, and threads that wait for one another crawl on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

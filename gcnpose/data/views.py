@@ -70,17 +70,14 @@ def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_chann
 
     Subjects with cameras of their own are seen by those, with the 2D that the motion set holds for them
     where it has some. All others are seen by ``rig`` after one turn about the vertical per sequence, drawn
-    from the seed and the sequence's name, so a view stays the same whatever else is in the set. Projected
-    keypoints have score 1.
+    from the seed and the sequence's name, so a view stays the same whatever else is in the set. Keypoints
+    without a score, projected ones among them, have score 1.
 
     Args:
         motion: Sequences in the world's frame.
         rig: Cameras for subjects without their own.
         seed: Draws the turns.
         input_channels: 2, or 3 with the score.
-
-    Raises:
-        InputError: if a sequence's own 2D has no score and 3 channels are wanted.
     """
     cameras = [motion.cameras.get(sequence.subject) or rig for sequence in motion.sequences]
     rows = sum(
