@@ -170,6 +170,8 @@ class TrainConfig:
     """Epochs, or part of one, over which the learning rate rises from 0."""
     weight_decay: float = field(default=1e-5, metadata=at_least(0))
     """Weight decay of the convolution weights."""
+    fixed_input_statistics: bool = False
+    """Whether the input is normalised by the mean and variance of the data, not of each batch."""
     gradient_clip: float | None = field(default=None, metadata=above(0))
     """Largest norm of the gradient; None: not clipped."""
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -16,7 +16,10 @@ from gcnpose.config import TrainConfig
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
+from gcnpose.nn import UGCN
 
+STATISTICS_WINDOWS = 2048
+"""Windows from which the input's fixed mean and variance are taken."""
 CHECK_EVERY = 50
 """Steps between two looks at whether the loss is finite; each look waits for the device."""
 
@@ -75,7 +78,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: UGCN,
         loss: LiftingLoss,
         windows: Windows,
         config: TrainConfig,
@@ -92,6 +95,10 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.device = device
+        if config.fixed_input_statistics:
+            generator = torch.Generator(device=device).manual_seed(seed)
+            sample = torch.randint(len(windows), (STATISTICS_WINDOWS,), generator=generator, device=device)
+            model.fix_input_statistics(windows.batch(sample, generator).keypoints_2d)
         self.optimizer = build_optimizer(model, config)
         self.steps_per_epoch = config.steps_per_epoch or len(windows) // config.batch_size
         self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model

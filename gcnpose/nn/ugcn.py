@@ -97,6 +97,7 @@ class UGCN(nn.Module):
                 in_channels, out_channels, graph, stride, residual, temporal_kernel, dropout, aggregation
             )
 
+        self.input_statistics_fixed = False
         self.input_norm = nn.BatchNorm1d(self.joints * input_channels)
         self.first = block(input_channels, channels[0], residual=False)
         self.down = nn.ModuleList(
@@ -116,6 +117,28 @@ class UGCN(nn.Module):
     def stride_product(self) -> int:
         """Frames are padded to a multiple of this."""
         return 2 ** sum(factor == 2 for factor in self.factors)
+
+    @torch.no_grad()
+    def fix_input_statistics(self, keypoints_2d: Tensor) -> None:
+        """Sets the input batch norm's mean and variance to those of some data, for training too.
+
+        A batch of few windows has few places in the image, and its own mean and variance say little of where
+        the joints are. The network that predicts is the same: there the statistics are fixed anyway.
+
+        Shapes:
+            - keypoints_2d: (windows, frames, joints, input_channels)
+        """
+        features = keypoints_2d.flatten(2).flatten(0, 1)
+        self.input_norm.running_mean = features.mean(dim=0)
+        self.input_norm.running_var = features.var(dim=0)
+        self.input_statistics_fixed = True
+        self.input_norm.eval()
+
+    def train(self, mode: bool = True) -> "UGCN":
+        super().train(mode)
+        if self.input_statistics_fixed:
+            self.input_norm.eval()
+        return self
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
         frames, joints, channels = keypoints_2d.shape[1:]

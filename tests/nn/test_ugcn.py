@@ -138,3 +138,15 @@ def test_shape_that_does_not_fit(skeleton: Skeleton) -> None:
 
 def test_begins_at_the_root(skeleton: Skeleton) -> None:
     assert (UGCN(skeleton)(torch.randn(2, 16, 17, 2)) == 0).all()
+
+
+def test_fixed_input_statistics_are_those_of_the_data_and_stay(skeleton: Skeleton) -> None:
+    network, x = UGCN(skeleton), torch.randn(8, 16, 17, 2) * 3 + 1
+    network.fix_input_statistics(x)
+    normalized = network.train().input_norm(x.flatten(2).flatten(0, 1))
+    torch.testing.assert_close(normalized.mean(0), torch.zeros(34), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalized.var(0), torch.ones(34), atol=1e-3, rtol=0)
+    before = network.input_norm.running_mean.clone()
+    network(x + 5)
+    assert torch.equal(network.input_norm.running_mean, before)
+    assert network.first.spatial_norm.training
