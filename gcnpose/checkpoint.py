@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -38,8 +37,6 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     torch.save({"format": FORMAT, **content}, buffer)
     with replacing(path) as partial, partial.open("wb") as file:
         file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -1,54 +1,35 @@
-"""What an experiment file may say: a frozen dataclass per section; the loader reports all faults.
+"""What an experiment file may say: a frozen dataclass per section.
 
-A new setting is one field here: its type, default, check and docstring; the loader needs no change.
-The checks run where a file or a dictionary is read, not where a dataclass is constructed.
+A new setting is one field here: its type, default, check and docstring; the reader needs no change.
 """
 
 from __future__ import annotations
 
-import copy
-import difflib
-import math
 import re
-import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
-from gcnpose.errors import InputError
+from gcnpose.errors import InputError, did_you_mean
+from gcnpose.files import parse_yaml
 from gcnpose.resources import resource_folder
+from gcnpose.settings import (
+    Fault,
+    above,
+    at_least,
+    check,
+    distinct,
+    from_zero_below_one,
+    not_empty,
+    plain,
+    read_settings,
+)
 
 Operator = Literal["subtraction", "inner", "cross"]
-
-
-def check(expected: str, accepts: Callable[[Any], bool]) -> dict[str, Any]:
-    """Field metadata: a value that is neither accepted nor None is reported as "expected <expected>"."""
-    return {"check": (expected, accepts)}
-
-
-def at_least(low: float) -> dict[str, Any]:
-    return check(f"at least {low}", lambda value: value >= low)
-
-
-def above(low: float) -> dict[str, Any]:
-    return check(f"above {low}", lambda value: value > low)
-
-
-def from_zero_below_one() -> dict[str, Any]:
-    return check("at least 0 and less than 1", lambda value: 0 <= value < 1)
-
-
-def not_empty() -> dict[str, Any]:
-    return check("text that is not empty", bool)
-
-
-def distinct() -> dict[str, Any]:
-    return check("at least one entry and none twice", lambda entries: 0 < len(entries) == len(set(entries)))
 
 
 @dataclass(frozen=True)
@@ -266,15 +247,15 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Conf
     shipped = {config.stem: config for config in sorted(resource_folder("configs").glob("*.yaml"))}
     path = shipped.get(str(path_or_name), Path(path_or_name))
     try:
-        content, lines = _parse(path.read_bytes(), str(path))
+        content, faults = parse_yaml(path.read_bytes(), str(path))
     except FileNotFoundError as error:
-        hint = _did_you_mean(difflib.get_close_matches(path.stem, shipped))
+        hint = did_you_mean(path.stem, shipped)
         raise InputError(f"{path}: no such file{hint}; shipped configs: {', '.join(shipped)}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if content is None:
         raise InputError(f"{path}: is empty, expected at least the keys name and skeleton")
-    return _build(content, str(path), overrides, lines)
+    return read_settings(Config, content, str(path), overrides, faults, _conflicts)
 
 
 def config_from_dict(content: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> Config:
@@ -288,12 +269,12 @@ def config_from_dict(content: Mapping[str, Any], source: str, overrides: Sequenc
     Raises:
         InputError: naming ``source`` and every fault.
     """
-    return _build(copy.deepcopy(content), source, overrides, [])
+    return read_settings(Config, content, source, overrides, conflicts=_conflicts)
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
     """The experiment in the plain types of YAML and JSON, every field present."""
-    content: dict[str, Any] = _plain(config)
+    content: dict[str, Any] = plain(config)
     return content
 
 
@@ -303,93 +284,7 @@ def dump_config(config: Config) -> str:
     return text
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _parse(text: str | bytes, source: str, prefix: str = "") -> tuple[Any, list[str]]:
-    """The content of a YAML text, and a line for every key given twice (PyYAML silently takes the last)."""
-    try:
-        content = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-99-99
-        raise InputError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
-    return content, [f"{source}: {fault}" for fault in _repeated(node, prefix, set())]
-
-
-def _repeated(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[str]:
-    if not isinstance(node, yaml.MappingNode) or id(node) in visited:  # an anchor may contain itself
-        return
-    visited.add(id(node))
-    seen = set()
-    for key, value in node.value:
-        if key.value in seen:
-            yield f"{prefix}{key.value}: given again in line {key.start_mark.line + 1}"
-        seen.add(key.value)
-        yield from _repeated(value, f"{prefix}{key.value}.", visited)
-
-
-def _put(content: dict[str, Any], keys: list[str], value: Any) -> str | None:
-    """Puts a value at a nested key in place; gives the part of the key that holds something else, if any."""
-    for depth, key in enumerate(keys[:-1], start=1):
-        if content.get(key) is None:
-            content[key] = {}
-        content = content[key]
-        if not isinstance(content, dict):
-            return ".".join(keys[:depth])
-    content[keys[-1]] = value
-    return None
-
-
-def _override(content: Any, overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Puts overrides into the content in place; gives the override behind each key, and a line per fault."""
-    origins: dict[str, str] = {}
-    lines: list[str] = []
-    for override in overrides:
-        source = f"override {override!r}"
-        key, equals, text = override.partition("=")
-        if not equals or not all(key.split(".")):
-            lines.append(f"{source}: expected key=value, such as train.epochs=2")
-            continue
-        try:
-            value, repeated = _parse(text, source, f"{key}.")
-        except InputError as error:
-            lines.append(str(error))
-            continue
-        lines += repeated
-        if isinstance(content, dict) and (blocked := _put(content, key.split("."), value)):
-            lines.append(f"{source}: {blocked}: is not a section, so {key!r} is no key")
-        else:
-            origins[key] = source
-    return origins, lines
-
-
-_Fault = tuple[tuple[str, ...], str]  # the keys that take part, the one to report first; what is wrong
-_EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")  # YAML 1.1 reads 1e-3 as text
-
-
-def _build(content: Any, source: str, overrides: Sequence[str], lines: Sequence[str]) -> Config:
-    """Reads the content after putting the overrides into it; ``lines`` are the faults so far."""
-    origins, more_lines = _override(content, overrides)
-    lines = [*lines, *more_lines]
-    faults: list[_Fault] = []
-    config: Config = _read_section(Config, content, "", faults)
-    wrong = [keys[0] for keys, _ in faults]
-    for keys, reason in _conflicts(config):
-        if not any(_overlap(key, other) for key in keys for other in wrong):
-            faults.append((keys, reason))
-    for keys, reason in faults:
-        origin = next((origins[o] for key in keys for o in origins if _overlap(key, o)), source)
-        lines.append(": ".join(filter(None, (origin, keys[0], reason))))
-    if lines:
-        raise InputError(lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} faults:", *lines]))
-    return config
-
-
-def _conflicts(config: Config) -> Iterator[_Fault]:
+def _conflicts(config: Config) -> Iterator[Fault]:
     """Faults between fields that are each right by themselves."""
     data, loss, train, step = config.data, config.loss, config.train, config.evaluation.step
     if loss.weight > 0 and max(loss.intervals) >= data.window:
@@ -405,86 +300,3 @@ def _conflicts(config: Config) -> Iterator[_Fault]:
         if shared := set(getattr(data, one) or ()) & set(getattr(data, other) or ()):
             reason = f"expected nobody who is in data.{other} too, came {', '.join(sorted(shared))}"
             yield (f"data.{one}", f"data.{other}"), reason
-
-
-def _overlap(key: str, other: str) -> bool:
-    """Whether one of two dotted keys is the other, or holds it."""
-    return all(a == b for a, b in zip(re.split(r"[.[]", key), re.split(r"[.[]", other), strict=False))
-
-
-def _read_section(kind: Any, content: Any, key: str, faults: list[_Fault]) -> Any:
-    """A dataclass from a mapping. A field with a fault keeps its default (or None), to read on."""
-    hints = get_type_hints(kind)
-    required = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-    values: dict[str, Any] = dict.fromkeys(required)
-    if content is None and key:  # a section whose lines are all commented out
-        return kind()
-    if not isinstance(content, Mapping):
-        faults.append(((key,), f"expected keys and values, came {reprlib.repr(content)}"))
-        return kind(**values)
-    prefix = f"{key}." if key else ""
-    for name in content:
-        if name not in hints:
-            hint = _similar_keys(prefix, str(name), list(hints))
-            faults.append(((f"{prefix}{name}",), f"unknown key{hint}"))
-    faults += [((prefix + name,), "missing, it has no default") for name in required if name not in content]
-    for item in fields(kind):
-        if item.name not in content:
-            continue
-        before = len(faults)
-        value = _read(hints[item.name], content[item.name], prefix + item.name, faults)
-        expected, accepts = item.metadata.get("check", ("", lambda _: True))
-        if len(faults) == before and value is not None and not accepts(value):
-            came = reprlib.repr(content[item.name])
-            faults.append(((prefix + item.name,), f"expected {expected}, came {came}"))
-        if len(faults) == before or is_dataclass(value):
-            values[item.name] = value
-    return kind(**values)
-
-
-def _read(kind: Any, value: Any, key: str, faults: list[_Fault]) -> Any:
-    """A value of the annotated type: section, ``X | None``, ``tuple[X, ...]``, Literal or plain type."""
-    origin, options = get_origin(kind), get_args(kind)
-    hint = ""
-    if is_dataclass(kind):
-        return _read_section(kind, value, key, faults)
-    if origin in (Union, UnionType):
-        return None if value is None else _read(options[0], value, key, faults)
-    if origin is tuple:
-        if isinstance(value, list):
-            return tuple(_read(options[0], entry, f"{key}[{i}]", faults) for i, entry in enumerate(value))
-        expected = "a list such as [a, b]"
-    elif origin is Literal:
-        if any(type(option) is type(value) and option == value for option in options):
-            return value
-        expected = "one of " + ", ".join(map(str, options))
-        hint = _did_you_mean(difflib.get_close_matches(str(value).lower(), map(str, options)))
-    else:
-        if kind is float and (type(value) is int or (isinstance(value, str) and _EXPONENT.fullmatch(value))):
-            value = float(str(value))
-        if type(value) is kind and (kind is not float or math.isfinite(value)):
-            return value
-        expected = _EXPECTED[kind]
-        if kind is float and isinstance(value, float):
-            expected = "a finite number"
-        elif kind is str and value is not None and not isinstance(value, (dict, list)):
-            hint = " (YAML takes it for text only in quotes)"
-    faults.append(((key,), f"expected {expected}, came {reprlib.repr(value)}{hint}"))
-    return None
-
-
-def _similar_keys(prefix: str, name: str, siblings: list[str]) -> str:
-    """The keys that may have been meant: spelled alike in the section, or of the same name in another."""
-    near = [prefix + sibling for sibling in difflib.get_close_matches(name, siblings, n=1)]
-    return _did_you_mean(near or [key for key in _all_keys(Config) if key.endswith(f".{name}")])
-
-
-def _all_keys(kind: Any, prefix: str = "") -> Iterator[str]:
-    for name, hint in get_type_hints(kind).items():
-        yield prefix + name
-        if is_dataclass(hint):
-            yield from _all_keys(hint, f"{prefix}{name}.")
-
-
-def _did_you_mean(candidates: Sequence[str]) -> str:
-    return f", did you mean {' or '.join(candidates)}?" if candidates else ""

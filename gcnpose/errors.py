@@ -1,4 +1,7 @@
-"""The two ways a command can fail."""
+"""The two ways a command can fail, and the hint in their messages."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -7,3 +10,13 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """A run that began well could not go on. Exit status 1."""
+
+
+def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
+    """``", did you mean x?"`` for the known word nearest to a mistyped one, or nothing if none is near.
+
+    The prefix stands before the word that is named.
+    """
+    by_lower_case = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
+    return f", did you mean {prefix}{by_lower_case[near[0]]}?" if near else ""

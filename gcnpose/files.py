@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and YAML read with its faults."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gcnpose.errors import InputError
 
 
 @contextmanager
@@ -15,11 +20,44 @@ def replacing(path: Path) -> Iterator[Path]:
     Until then, and for good if it fails, the target stays as it is. Nothing is left beside it.
 
     Raises:
-        OSError: if the file cannot be moved.
+        OSError: if the file cannot be brought to the disk or moved.
     """
     partial = path.with_name(path.name + ".part")
     try:
         yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def parse_yaml(text: str | bytes, source: str, prefix: str = "") -> tuple[Any, list[str]]:
+    """The content of a YAML text, and a fault for every key given twice, which PyYAML takes in silence.
+
+    Args:
+        text: One document.
+        source: What to call it in an error.
+        prefix: Stands before the keys in the faults.
+
+    Raises:
+        InputError: if it is not YAML.
+    """
+    try:
+        content = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-99-99
+        raise InputError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+    return content, list(_repeated_keys(node, prefix, set()))
+
+
+def _repeated_keys(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[str]:
+    if not isinstance(node, yaml.MappingNode) or id(node) in visited:  # an anchor may contain itself
+        return
+    visited.add(id(node))
+    seen = set()
+    for key, value in node.value:
+        if key.value in seen:
+            yield f"{prefix}{key.value}: given again in line {key.start_mark.line + 1}"
+        seen.add(key.value)
+        yield from _repeated_keys(value, f"{prefix}{key.value}.", visited)

@@ -55,7 +55,7 @@ def train(config: Config, say: Any = print) -> Path:
     """
     skeleton = Skeleton.load(config.skeleton)
     run = _Run(config, skeleton, say)
-    return run.go(_make_folder(config, skeleton), None)
+    return run.go(_make_folder(config, skeleton))
 
 
 def resume(folder: Path, say: Any = print) -> Path:
@@ -73,14 +73,14 @@ def resume(folder: Path, say: Any = print) -> Path:
     if not last.is_file():
         if not (folder / CONFIG).is_file():
             raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
-        return _Run(load_config(folder / CONFIG), Skeleton.load(folder / SKELETON), say).go(folder, None)
+        return _Run(load_config(folder / CONFIG), Skeleton.load(folder / SKELETON), say).go(folder)
     content = load_checkpoint(last)
     missing = [key for key in ("optimizer", "history", "best", "digests", "mlflow_run") if key not in content]
     if missing:
         raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
     config = config_from_dict(content["config"], str(last))
     skeleton = Skeleton.from_dict(content["skeleton"], str(last))
-    return _Run(config, skeleton, say).go(folder, content)
+    return _Run(config, skeleton, say, content).go(folder)
 
 
 def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> dict[str, Any]:
@@ -141,16 +141,19 @@ def newest_run(output: str | Path, *files: str) -> Path:
 
 
 class _Run:
-    """One training: everything that is made once, before the first epoch."""
+    """One training, new or from the content of a checkpoint: everything that is made once."""
 
-    def __init__(self, config: Config, skeleton: Skeleton, say: Any) -> None:
+    def __init__(
+        self, config: Config, skeleton: Skeleton, say: Any, content: Mapping[str, Any] | None = None
+    ) -> None:
         self.config = config
         self.skeleton = skeleton
         self.say = say
         self.device = build_device(config)
         self.motion = build_motion(config, skeleton, SPLITS)
         train_views = build_views(config, self.motion["train"])
-        self.yardsticks = Yardsticks.fit(train_views)
+        self.content = content
+        self.yardsticks = Yardsticks(**content["yardsticks"]) if content else Yardsticks.fit(train_views)
         torch.manual_seed(config.seed)
         self.model = build_model(config, skeleton).to(self.device)
         self.trainer = Trainer(
@@ -165,9 +168,9 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
-    def go(self, folder: Path, content: Mapping[str, Any] | None) -> Path:
+    def go(self, folder: Path) -> Path:
         """Trains the epochs that are left, then scores the best checkpoint."""
-        config = self.config
+        config, content = self.config, self.content
         source = config.data.path or "embedded"
         digests = {split: motion.digest() for split, motion in self.motion.items()}
         first = 0

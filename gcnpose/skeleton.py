@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gcnpose.errors import InputError
+from gcnpose.errors import InputError, did_you_mean
+from gcnpose.files import parse_yaml
 from gcnpose.resources import resource_folder
 
 REQUIRED_KEYS = ("name", "root", "joints", "bones", "mirror")
@@ -271,13 +270,6 @@ def available_graphs() -> list[str]:
     return sorted(path.stem for path in resource_folder("graphs").glob("*.yaml"))
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """``", did you mean 'x'?"`` for the known word nearest to a mistyped one, or nothing if none is near."""
-    by_lower_case = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
-    return f", did you mean {by_lower_case[near[0]]!r}?" if near else ""
-
-
 def _subset_weights(target: Tensor, edge_type: Tensor) -> Tensor:
     """1 / Z of Eq. 9: Z counts the edges of one type into one target."""
     subset = target * (TEMPORAL + 1) + edge_type
@@ -306,33 +298,14 @@ def _partners(mirror: Iterable[Sequence[str]]) -> dict[str, str]:
 
 
 def _read_yaml(path: Path) -> tuple[object, list[str]]:
-    """Content of a YAML file, and a fault for every key that stands in a mapping twice."""
+    """Content of a graph file, and a fault for every key that is given twice."""
     try:
-        text = path.read_bytes()
-        content = yaml.safe_load(text)
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        content, faults = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-02-30, a date
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if content is None:
         raise InputError(f"{path}: is empty, expected the keys {', '.join(REQUIRED_KEYS)}")
-    return content, _repeated_keys(tree)
-
-
-def _repeated_keys(tree: yaml.Node) -> list[str]:
-    """Faults of keys given twice in the file or in one of its keys; PyYAML takes the last in silence."""
-    if not isinstance(tree, yaml.MappingNode):
-        return []
-    inner = [value for _, value in tree.value if isinstance(value, yaml.MappingNode)]
-    faults = []
-    for mapping in (tree, *inner):
-        seen = set()
-        for key, _ in mapping.value:
-            if key.value in seen:
-                faults.append(f"{key.value}: given again in line {key.start_mark.line + 1}")
-            seen.add(key.value)
-    return faults
+    return content, faults
 
 
 def _find_faults(content: object) -> list[str]:

@@ -95,10 +95,7 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.device = device
-        if config.fixed_input_statistics:
-            generator = torch.Generator(device=device).manual_seed(seed)
-            sample = torch.randint(len(windows), (STATISTICS_WINDOWS,), generator=generator, device=device)
-            model.fix_input_statistics(windows.batch(sample, generator).keypoints_2d)
+        model.input_statistics_fixed = config.fixed_input_statistics
         self.optimizer = build_optimizer(model, config)
         self.steps_per_epoch = config.steps_per_epoch or len(windows) // config.batch_size
         self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
@@ -111,6 +108,8 @@ class Trainer:
                 sequences.
         """
         config, start = self.config, time.perf_counter()
+        if epoch == 0 and config.fixed_input_statistics:
+            self._fix_input_statistics()
         epoch_seed = self.seed * 1_000_003 + epoch
         torch.manual_seed(epoch_seed)  # dropout
         generator = torch.Generator(device=self.device).manual_seed(epoch_seed)
@@ -158,6 +157,13 @@ class Trainer:
             "train/windows_per_s": self.steps_per_epoch * config.batch_size / seconds,
             "train/seconds": seconds,
         }
+
+    def _fix_input_statistics(self) -> None:
+        generator = torch.Generator(device=self.device).manual_seed(self.seed)
+        sample = torch.randint(
+            len(self.windows), (STATISTICS_WINDOWS,), generator=generator, device=self.device
+        )
+        self.model.fix_input_statistics(self.windows.batch(sample, generator).keypoints_2d)
 
     def _batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Window numbers, each once before any comes again; the rest that fills no batch is left out."""

@@ -14,7 +14,13 @@ SETTINGS = {
     "data": {"window": 16, "step": 5, "views": "turned", "augment": {"bone_scale": 0.05, "tempo": 0.3}},
     "model": {"channels": [4, 8]},
     "loss": {"intervals": [2, 4]},
-    "train": {"epochs": 3, "batch_size": 2, "steps_per_epoch": 4, "schedule": "one_cycle"},
+    "train": {
+        "epochs": 3,
+        "batch_size": 2,
+        "steps_per_epoch": 4,
+        "schedule": "one_cycle",
+        "fixed_input_statistics": True,
+    },
     "tracking": {"enabled": False},
 }
 

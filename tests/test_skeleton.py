@@ -356,7 +356,7 @@ class TestLoading:
         assert colour["pelvis"] == SIDE_COLOURS["middle"]
 
     def test_an_unknown_joint(self, h36m17: Skeleton) -> None:
-        with pytest.raises(InputError, match=r"^h36m17: no joint 'Left_nee', did you mean 'left_knee'\?$"):
+        with pytest.raises(InputError, match=r"^h36m17: no joint 'Left_nee', did you mean left_knee\?$"):
             h36m17.index("Left_nee")
 
     @pytest.mark.parametrize("given", ["h36m71", "H36M17", "graphs/h36m17.yml", "nowhere/h36m17.yaml"])
@@ -365,7 +365,7 @@ class TestLoading:
         with pytest.raises(InputError) as caught:
             Skeleton.load(given)
         assert str(caught.value) == (
-            f"{given}: no such graph, did you mean 'h36m17'?; shipped graphs: {', '.join(NAMES)}"
+            f"{given}: no such graph, did you mean h36m17?; shipped graphs: {', '.join(NAMES)}"
         )
 
     def test_nothing_similar(self) -> None:
@@ -399,7 +399,7 @@ def faults_of(text: str | bytes, folder: Path) -> list[str]:
 
 # What to replace in the good file, and the only fault that the change makes.
 FAULTS = {
-    "unknown key": ("mirror:", "miror: []\nmirror:", "miror: unknown key, did you mean 'mirror'?"),
+    "unknown key": ("mirror:", "miror: []\nmirror:", "miror: unknown key, did you mean mirror?"),
     "strange key": ("mirror:", "zzz: []\nmirror:", "zzz: unknown key"),
     "missing key": ("name: figure", "", "name: missing"),
     "repeated key": ("root: hip", "root: hip\nroot: head", "root: given again in line 4"),
@@ -410,7 +410,7 @@ FAULTS = {
     ),
     "name missing": ("name: figure", "name:", "name: expected a text, got None (YAML takes ~, null"),
     "name empty": ("name: figure", "name: ''", "name: expected a text, got an empty one"),
-    "root unknown": ("root: hip", "root: hips", "root: unknown joint 'hips', did you mean 'hip'?"),
+    "root unknown": ("root: hip", "root: hips", "root: unknown joint 'hips', did you mean hip?"),
     "root a list": ("root: hip", "root: [hip]", "root: expected the name of a joint, got ['hip']"),
     "joints a text": (
         "[hip, left_foot, right_foot, head]",
@@ -452,7 +452,7 @@ FAULTS = {
         "bones[2]: expected two joints, got ['hip', 'head', 'hip']",
     ),
     "bone a text": ("[hip, head]", "head", "bones[2]: expected two joints, got 'head'"),
-    "bone to unknown": ("[hip, head]", "[hip, haed]", "bones[2]: unknown joint 'haed', did you mean 'head'?"),
+    "bone to unknown": ("[hip, head]", "[hip, haed]", "bones[2]: unknown joint 'haed', did you mean head?"),
     "bone to a number": (
         "[hip, head]",
         "[hip, 3]",
@@ -477,7 +477,7 @@ FAULTS = {
     "partner unknown": (
         "[[left_foot,",
         "[[letf_foot,",
-        "mirror[0]: unknown joint 'letf_foot', did you mean 'left_foot'",
+        "mirror[0]: unknown joint 'letf_foot', did you mean left_foot",
     ),
     "partner itself": ("[[left_foot,", "[[right_foot,", "mirror[0]: joins 'right_foot' to itself"),
     "partner of two": (
@@ -503,7 +503,7 @@ FAULTS = {
     "colour of no side": (
         "name:",
         "colours: {lefft: '#000000'}\nname:",
-        "colours.lefft: unknown side, did you mean 'left'?",
+        "colours.lefft: unknown side, did you mean left?",
     ),
     "colour of nothing": (
         "name:",
@@ -519,7 +519,7 @@ FAULTS = {
     "colour given twice": (
         "name:",
         "colours: {left: '#000000', left: '#111111'}\nname:",
-        "left: given again in line 2",
+        "colours.left: given again in line 2",
     ),
     "citation a year": ("name:", "citation: 2014\nname:", "citation: expected a text, got 2014"),
 }
@@ -585,7 +585,7 @@ class TestFaults:
     )
     def test_not_yaml(self, text: str | bytes, tmp_path: Path) -> None:
         (fault,) = faults_of(text, tmp_path)
-        assert fault.startswith("not YAML: ")
+        assert fault.startswith("is not YAML: ")
 
     def test_the_source_is_named(self) -> None:
         content = yaml.safe_load(GOOD)

@@ -11,7 +11,6 @@ Without ``meta`` the fps, units, up axis and splits are taken from a ``splits.js
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -30,6 +29,7 @@ import numpy.typing as npt
 
 from gcnpose.data.camera import Camera
 from gcnpose.errors import InputError
+from gcnpose.files import replacing
 from gcnpose.skeleton import Skeleton
 
 FORMAT_VERSION = 1
@@ -85,8 +85,7 @@ class MotionSet:
 
     Raises:
         InputError: if any of this does not hold, or an array has the wrong type or shape, no frame, a value
-        that is not
-            finite, or a size that cannot be metres.
+            that is not finite, or a size that cannot be metres.
     """
 
     skeleton: Skeleton
@@ -146,25 +145,16 @@ class MotionSet:
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Writes the file whole or not at all: beside its place first, then moved there.
+        """Writes the file, whole or not at all.
 
         Raises:
             InputError: if it cannot be written.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         arrays: dict[str, Any] = {**self._arrays(), "meta": np.array(self._description())}
         try:
-            try:
-                with temporary.open("wb") as file:
-                    np.savez(file, **arrays)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                raise
+            with replacing(path) as partial, partial.open("wb") as file:
+                np.savez(file, **arrays)
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -132,7 +132,7 @@ class UGCN(nn.Module):
         self.input_norm.running_mean = features.mean(dim=0)
         self.input_norm.running_var = features.var(dim=0)
         self.input_statistics_fixed = True
-        self.input_norm.eval()
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "UGCN":
         super().train(mode)
