@@ -30,6 +30,7 @@ from gcnpose.settings import (
 )
 
 Operator = Literal["subtraction", "inner", "cross"]
+Method = Literal["windows", "whole", "shifts"]
 
 
 @dataclass(frozen=True)
@@ -167,14 +168,14 @@ class TrainConfig:
 class EvaluationConfig:
     """How whole sequences are predicted and scored."""
 
+    methods: tuple[Method, ...] = field(default=("windows",), metadata=distinct())
+    """Overlapping windows (the paper's), the whole in one pass, or in one per shift; the first one counts."""
     step: int = field(default=5, metadata=at_least(1))
     """Frames between the starts of two windows; predictions of a frame are averaged."""
     flip: bool = True
     """Whether the prediction of the mirrored input is averaged in."""
     batch_size: int = field(default=256, metadata=at_least(1))
     """Windows per forward pass."""
-    whole_sequence: bool = False
-    """Whether one pass over each whole sequence is scored beside the averaged windows."""
 
 
 @dataclass(frozen=True)

@@ -81,31 +81,39 @@ Lift = Callable[[list[Tensor]], list[Tensor]]
 
 
 def evaluate(
-    lift: Lift, views: Views, keypoints: str, yardsticks: Yardsticks, device: torch.device
+    lifts: Mapping[str, Lift], views: Views, keypoints: str, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
     """All metrics per action, over actions and over frames, with the yardsticks' beside.
 
     Args:
-        lift: The network.
+        lifts: Ways to apply the network, by name; the first one is scored in full.
         views: What to score.
         keypoints: Where the 2D is from.
         yardsticks: Fitted on the training views.
         device: Where to lift.
 
     Returns:
-        The report: ``protocol``, ``frames``, ``clips``, ``keypoints``, ``seconds``, ``mean_over_actions``,
-        ``mean_over_frames``, ``per_action`` and ``yardsticks``.
+        The report: ``protocol``, ``frames``, ``clips``, ``keypoints``, ``method``, ``seconds``,
+        ``mean_over_actions``, ``mean_over_frames``, ``per_action``; ``other_methods`` and ``yardsticks`` with
+        the means of each.
     """
     simple = {}
     for name, predict in yardsticks.predictors().items():
         scored = score([predict(views.keypoints_2d[clip.rows]) for clip in views.clips], views)
         simple[name] = {key: scored[key] for key in ("mean_over_actions", "mean_over_frames")}
+    scores = {name: timed_score(lift, views, device) for name, lift in lifts.items()}
+    first, *others = scores
     return {
         "protocol": PROTOCOL,
         "frames": len(views.pose_3d),
         "clips": len(views.clips),
         "keypoints": keypoints,
-        **timed_score(lift, views, device),
+        "method": first,
+        **scores[first],
+        "other_methods": {
+            name: {key: scores[name][key] for key in ("seconds", "mean_over_actions", "mean_over_frames")}
+            for name in others
+        },
         "yardsticks": simple,
     }
 
@@ -133,8 +141,8 @@ def format_report(report: Mapping[str, Any]) -> str:
         ("mean over actions", report["mean_over_actions"]),
         ("mean over frames", report["mean_over_frames"]),
     ]
-    if "whole_sequence" in report:
-        rows.append(("one pass, over frames", report["whole_sequence"]["mean_over_frames"]))
+    for name, values in report["other_methods"].items():
+        rows.append((f"{name}, over frames", values["mean_over_frames"]))
     for name, values in report["yardsticks"].items():
         rows.append((f"yardstick {name}, over frames", values["mean_over_frames"]))
     width = max(len(name) for name, _ in rows)
@@ -144,13 +152,10 @@ def format_report(report: Mapping[str, Any]) -> str:
             lines.append("-" * len(lines[0]))
         lines.append(f"{name:{width}}" + "".join(f"{values[key]:9.2f}" for key in COLUMNS))
     lines.append(f"protocol {report['protocol']}")
-    lines.append(
-        f"{report['frames']} frames in {report['clips']} clips, 2D: {report['keypoints']}, "
-        f"lifted in {report['seconds']:.1f} s ({report['frames'] / report['seconds']:.0f} frames/s)"
-    )
-    if "whole_sequence" in report:
-        seconds = report["whole_sequence"]["seconds"]
-        lines.append(f"one pass: {seconds:.1f} s ({report['frames'] / seconds:.0f} frames/s)")
+    lines.append(f"{report['frames']} frames in {report['clips']} clips, 2D: {report['keypoints']}")
+    for name, values in {report["method"]: report, **report["other_methods"]}.items():
+        speed = report["frames"] / values["seconds"]
+        lines.append(f"lifted by {name}: {values['seconds']:.1f} s ({speed:.0f} frames/s)")
     return "\n".join(lines)
 
 
@@ -168,9 +173,8 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
     ]
     for name in ("mean_over_actions", "mean_over_frames"):
         rows.append([name, report["frames"], *(report[name][key] for key in COLUMNS)])
-    if "whole_sequence" in report:
-        means = report["whole_sequence"]["mean_over_frames"]
-        rows.append(["whole_sequence", report["frames"], *(means[key] for key in COLUMNS)])
+    for name, values in report["other_methods"].items():
+        rows.append([name, report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)])
     for name, values in report["yardsticks"].items():
         rows.append(
             [f"yardstick_{name}", report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)]

@@ -66,10 +66,42 @@ def lift_windows(
 
 @torch.inference_mode()
 def lift_whole(
-    model: nn.Module, skeleton: Skeleton, sequences: Sequence[Tensor], flip: bool = True
+    model: nn.Module,
+    skeleton: Skeleton,
+    sequences: Sequence[Tensor],
+    shifts: int = 1,
+    flip: bool = True,
+    frames_at_once: int = 256 * 96,
 ) -> list[Tensor]:
-    """3D of whole sequences in one pass each; arguments as in :func:`lift_windows`."""
-    return [_lift(model, skeleton, sequence[None], flip)[0] for sequence in sequences]
+    """3D of whole sequences, each in one pass: the network is convolutional, so any length will do.
+
+    A network that halves and doubles the frames leaves a pattern in its output that repeats with the product
+    of its strides. Averaged over that many passes, each with one more frame before the sequence, the pattern
+    cancels, as it nearly does in averaged windows, and no window's edge comes in.
+
+    Args:
+        model: As in :func:`lift_windows`.
+        skeleton: For its mirror.
+        sequences: As in :func:`lift_windows`.
+        shifts: Passes to average: 1, or the model's ``stride_product``.
+        flip: Average with the prediction of the mirrored input.
+        frames_at_once: Shifted sequences go into one forward pass up to this many frames, at least one.
+
+    Returns:
+        Positions in metres, (frames, joints, 3) for each sequence.
+    """
+    lifted = []
+    for sequence in sequences:
+        frames = len(sequence)
+        offsets = torch.arange(frames + shifts - 1, device=sequence.device)
+        total = sequence.new_zeros(frames, sequence.shape[1], 3)
+        for chosen in torch.arange(shifts).split(max(frames_at_once // len(offsets), 1)):
+            rows = (offsets - chosen[:, None].to(offsets.device)).clamp(0, frames - 1)
+            predicted = _lift(model, skeleton, sequence[rows], flip)
+            for shift, poses in zip(chosen.tolist(), predicted, strict=True):
+                total += poses[shift : shift + frames]
+        lifted.append(total / shifts)
+    return lifted
 
 
 def _lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from gcnpose.build import (
     SPLITS,
@@ -28,7 +27,7 @@ from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError, RunError
-from gcnpose.evaluation import Yardsticks, evaluate, format_report, score, timed_score, write_report
+from gcnpose.evaluation import Lift, Yardsticks, evaluate, format_report, score, write_report
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.nn import UGCN
@@ -307,23 +306,20 @@ class _Run:
 def _evaluate(
     config: Config, model: UGCN, motion: MotionSet, views: Views, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
-    settings, skeleton = config.evaluation, views.skeleton
-
-    def windows(inputs: list[Tensor]) -> list[Tensor]:
-        return lift_windows(
-            model, skeleton, inputs, config.data.window, settings.step, settings.flip, settings.batch_size
-        )
-
-    def whole(inputs: list[Tensor]) -> list[Tensor]:
-        return lift_whole(model, skeleton, inputs, settings.flip)
-
-    report = evaluate(windows, views, _keypoint_source(motion), yardsticks, device)
-    if settings.whole_sequence:
-        scored = timed_score(whole, views, device)
-        report["whole_sequence"] = {
-            name: scored[name] for name in ("seconds", "mean_over_actions", "mean_over_frames")
-        }
-    return report
+    settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
+    flip, frames_at_once = settings.flip, settings.batch_size * window
+    ways: dict[str, Lift] = {
+        "windows": lambda inputs: lift_windows(
+            model, skeleton, inputs, window, settings.step, flip, settings.batch_size
+        ),
+        "whole": lambda inputs: lift_whole(model, skeleton, inputs, 1, flip, frames_at_once),
+        "shifts": lambda inputs: lift_whole(
+            model, skeleton, inputs, model.stride_product, flip, frames_at_once
+        ),
+    }
+    lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
+    report = evaluate(lifts, views, _keypoint_source(motion), yardsticks, device)
+    return {**report, "inference": {"window": window, "step": settings.step, "flip": flip}}
 
 
 def _keypoint_source(motion: MotionSet) -> str:

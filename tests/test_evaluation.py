@@ -93,20 +93,22 @@ def perfect(views: Views) -> Any:
 
 def test_report_of_a_perfect_network() -> None:
     views = random_views()
-    report = evaluate(perfect(views), views, "made up", Yardsticks.fit(views), CPU)
+    report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
     assert list(report) == [
         "protocol",
         "frames",
         "clips",
         "keypoints",
+        "method",
         "seconds",
         "mean_over_actions",
         "mean_over_frames",
         "per_action",
+        "other_methods",
         "yardsticks",
     ]
     assert (report["protocol"], report["frames"], report["clips"]) == (PROTOCOL, 300, 2)
-    assert report["keypoints"] == "made up"
+    assert (report["keypoints"], report["method"], report["other_methods"]) == ("made up", "windows", {})
     assert report["seconds"] > 0
     for means in (report["mean_over_actions"], report["mean_over_frames"]):
         assert set(means) == METRICS
@@ -154,8 +156,8 @@ def tiny_views() -> Views:
 def tiny_report() -> dict[str, Any]:
     views = tiny_views()
     smaller = [0.9 * views.pose_3d[clip.rows] for clip in views.clips]
-    report = evaluate(lambda inputs: smaller, views, "made up", Yardsticks.fit(views), CPU)
-    return {**report, "whole_sequence": timed_score(perfect(views), views, CPU)}
+    lifts = {"windows": lambda inputs: smaller, "whole": perfect(views)}
+    return evaluate(lifts, views, "made up", Yardsticks.fit(views), CPU)
 
 
 def refuse_constant(name: str) -> None:
@@ -180,7 +182,7 @@ def test_written_report(tmp_path: Path) -> None:
     means = [
         "mean_over_actions",
         "mean_over_frames",
-        "whole_sequence",
+        "whole",
         "yardstick_mean_pose",
         "yardstick_linear",
     ]
@@ -188,7 +190,7 @@ def test_written_report(tmp_path: Path) -> None:
     assert set(rows["walk"]) == METRICS | {"action", "frames"}
     assert rows["stand"]["mpjve_mm"] == ""
     assert float(rows["walk"]["mpjpe_mm"]) == report["per_action"]["walk"]["mpjpe_mm"]
-    assert float(rows["whole_sequence"]["mpjpe_mm"]) == 0
+    assert float(rows["whole"]["mpjpe_mm"]) == 0
     assert rows["walk"]["frames"] == "20"
 
 
@@ -218,9 +220,11 @@ def test_printed_report() -> None:
         title in lines[0] for title in ("MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "accel.", "PCK", "AUC")
     )
     names = [line.split("  ")[0] for line in lines]
-    for name in ("stand", "walk", "mean over actions", "mean over frames", "one pass, over frames"):
+    for name in ("stand", "walk", "mean over actions", "mean over frames", "whole, over frames"):
         assert name in names
     (walk,) = [line for line in lines if line.startswith("walk")]
     assert walk.split()[1] == f"{report['per_action']['walk']['mpjpe_mm']:.2f}"
     assert "yardstick linear, over frames" in names
-    assert "32 frames in 12 clips, 2D: made up, lifted in 2.0 s (16 frames/s)" in lines
+    assert "32 frames in 12 clips, 2D: made up" in lines
+    assert "lifted by windows: 2.0 s (16 frames/s)" in lines
+    assert lines[-1].startswith("lifted by whole: ")

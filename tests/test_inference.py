@@ -53,6 +53,32 @@ def test_one_window_is_one_pass() -> None:
     torch.testing.assert_close(windows[0], lift_whole(Positional(), SKELETON, [keypoints_2d])[0])
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("frames_at_once", [1, 50, 10_000])
+def test_shifts_equal_the_loop(flip: bool, frames_at_once: int) -> None:
+    torch.manual_seed(0)
+    sequences = [torch.randn(frames, 17, 2) for frames in (1, 7, 40)]
+    lifted = lift_whole(Positional(), SKELETON, sequences, 4, flip, frames_at_once)
+    for keypoints_2d, poses in zip(sequences, lifted, strict=True):
+        total = torch.zeros(len(keypoints_2d), 17, 3)
+        for shift in range(4):
+            later = torch.cat([keypoints_2d[:1]] * shift + [keypoints_2d])
+            total += lift_whole(Positional(), SKELETON, [later], flip=flip)[0][shift:]
+        torch.testing.assert_close(poses, total / 4, atol=1e-5, rtol=1e-5)
+
+
+def test_shifts_cancel_what_repeats_with_the_strides() -> None:
+    class Pattern(nn.Module):
+        def forward(self, keypoints_2d: Tensor) -> Tensor:
+            place = torch.arange(keypoints_2d.shape[1]) % 8
+            return (place / 8.0).view(1, -1, 1, 1).expand(len(keypoints_2d), -1, 17, 3)
+
+    (once,) = lift_whole(Pattern(), SKELETON, [torch.zeros(50, 17, 2)], flip=False)
+    (averaged,) = lift_whole(Pattern(), SKELETON, [torch.zeros(50, 17, 2)], shifts=8, flip=False)
+    assert once.std() > 0.2
+    torch.testing.assert_close(averaged, torch.full((50, 17, 3), 3.5 / 8))
+
+
 def test_mirror_is_its_own_inverse_and_exchanges_sides() -> None:
     pose = torch.randn(2, 17, 3)
     assert torch.equal(mirror(mirror(pose, SKELETON), SKELETON), pose)

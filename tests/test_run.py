@@ -508,15 +508,18 @@ def test_other_motion(finished: Path, tmp_path: Path) -> None:
 
 def test_evaluation_settings(finished: Path) -> None:
     plain = evaluate_checkpoint(finished / BEST, [], quiet)
-    assert "whole_sequence" not in plain
+    assert (plain["method"], plain["other_methods"]) == ("windows", {})
+    assert plain["inference"] == {"window": 16, "step": 5, "flip": True}
     lines: list[str] = []
-    changes = ["evaluation.whole_sequence=true", "evaluation.flip=false", "evaluation.step=16"]
+    changes = ["evaluation.methods=[shifts, windows, whole]", "evaluation.step=16", "evaluation.flip=false"]
     report = evaluate_checkpoint(finished / BEST, changes, lines.append)
-    whole = report["whole_sequence"]
-    assert set(whole) == {"seconds", "mean_over_actions", "mean_over_frames"}
-    assert whole["seconds"] > 0 and report["seconds"] > 0
-    assert whole["mean_over_frames"] != report["mean_over_frames"] != plain["mean_over_frames"]
-    assert "one pass, over frames" in lines[1] and "one pass: " in lines[1]
+    assert (report["method"], list(report["other_methods"])) == ("shifts", ["windows", "whole"])
+    scores = [report, *report["other_methods"].values()]
+    for scored in scores:
+        assert scored["seconds"] > 0
+    assert len({scored["mean_over_frames"]["mpjpe_mm"] for scored in scores}) == 3
+    assert report["inference"] == {"window": 16, "step": 16, "flip": False}
+    assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
 
 
 @pytest.mark.parametrize("change", ["model.channels=[4, 9]", "model.dropout=0.1", "skeleton=coco17"])
