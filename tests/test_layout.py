@@ -19,7 +19,7 @@ LAYERS = (
     ("checkpoint", "tracking"),
     ("training", "evaluation", "inference"),
     ("run",),
-    ("export", "benchmark", "cli"),
+    ("export", "benchmark", "commands", "cli"),
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 

@@ -1,0 +1,29 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TypeAlias
+
+from gcnpose.errors import InputError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What a command's ``add`` puts its parser into."""
+
+
+def say(line: str) -> None:
+    """A line of progress or result."""
+    print(line, flush=True)
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """Finds out before any work whether its result can be written."""
+    if path.suffix != suffix or path.is_dir():
+        raise InputError(f"--output: expected a file name that ends in {suffix}, not {path}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"--output: nothing can be written in {path.parent}: {error.strerror}") from error

@@ -1,0 +1,43 @@
+"""``gcnpose train``: trains a network and scores it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gcnpose.commands.common import Commands, say
+from gcnpose.errors import InputError
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("train", help="train a network and score it on the test subjects")
+    parser.add_argument(
+        "config", nargs="?", help="experiment file, or the name of one that comes with gcnpose"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="changes to it, such as train.epochs=2"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="continue a run folder, the newest in runs/ if none is named",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from gcnpose.config import load_config
+    from gcnpose.run import CONFIG, LAST, newest_run, resume, train
+
+    if options.resume is not None:
+        if options.config:
+            raise InputError(
+                "--resume takes a run folder and nothing else: a run goes on with the config it began with"
+            )
+        resume(Path(options.resume) if options.resume else newest_run("runs", LAST, CONFIG), say)
+    elif options.config is None:
+        raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
+    else:
+        train(load_config(options.config, options.overrides), say)
