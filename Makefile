@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-train: venv ## train on the embedded motion; ARGS="train.epochs=2" changes the configuration
+train: venv ## train on the embedded motion, 5 minutes; ARGS="train.epochs=2" changes the configuration
 	$(RUN) tools/train.py configs/ugcn.yaml $(ARGS)
 
 test: venv ## run the tests; ARGS="-k loss" selects some
