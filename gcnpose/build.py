@@ -10,6 +10,7 @@ import torch
 from gcnpose.config import Config
 from gcnpose.data.camera import Rig
 from gcnpose.data.motion import MotionSet
+from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.views import DEFAULT_RIGS, Views, fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows, Windows
@@ -73,7 +74,8 @@ def build_loss(config: Config) -> LiftingLoss:
 def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPLITS) -> dict[str, MotionSet]:
     """The motion of the subjects of some splits.
 
-    Subjects come from the config, else from the file's own splits; a file without any is all test.
+    Subjects come from the config, else from the file's own splits; a file without any is all test. Where
+    nobody is for validation, that split is missing.
 
     Raises:
         InputError: if the file cannot be used, does not fit the skeleton, or does not say who belongs to a
@@ -97,6 +99,8 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
     chosen: dict[str, MotionSet] = {}
     for split in splits:
         subjects = named[split] or known.get(split)
+        if not subjects and split == "validation":
+            continue  # Human3.6M's protocol has nobody for it
         if not subjects:
             raise InputError(
                 f"data.{split}_subjects: {data.path} does not say who is for {split}, so name them; "
@@ -111,16 +115,50 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
     return chosen
 
 
+def build_noise(config: Config, skeleton: Skeleton, device: torch.device) -> KeypointNoise | None:
+    """The errors on projected 2D; None where their scale is 0.
+
+    Raises:
+        InputError: if there is not one of ``joint_errors`` for each joint.
+    """
+    keypoints = config.data.keypoints
+    noise = keypoints.noise
+    if noise.scale == 0:
+        return None
+    return KeypointNoise(
+        skeleton,
+        scale=noise.scale,
+        error_px=noise.error_px,
+        joint_errors=noise.joint_errors,
+        tail=noise.tail,
+        smooth_frames=noise.smooth_frames,
+        swap_rate=noise.swap_rate,
+        swap_frames=noise.swap_frames,
+        missing_rate=noise.missing_rate,
+        missing_frames=noise.missing_frames,
+        score_px=noise.score_px,
+        ground_truth_weight=keypoints.ground_truth_weight,
+        device=device,
+    )
+
+
 def build_views(config: Config, motion: MotionSet) -> Views:
-    """Fixed views of some subjects: the same for every run with the same seed."""
-    return fixed_views(motion, DEFAULT_RIGS[config.data.rig](), config.seed, config.model.input_channels)
+    """Fixed views of some subjects: the same for every run with the same seed.
+
+    Raises:
+        InputError: if the 2D is not what the config asks for.
+    """
+    return _views(config, motion, build_noise(config, motion.skeleton, torch.device("cpu")))
 
 
 def build_windows(config: Config, motion: MotionSet, views: Views, device: torch.device) -> Windows:
     """The training windows: of the fixed views, or of the motion seen anew each time."""
     data = config.data
+    noise = build_noise(config, motion.skeleton, device)
     if data.views == "fixed":
-        return FixedWindows(views, data.window, data.step, data.augment.flip, device)
+        if noise is not None:  # the views have noise already, the same each time
+            views = _views(config, motion, None)
+        return FixedWindows(views, data.window, data.step, data.augment.flip, device, noise)
     return DrawnWindows(
         motion,
         Rig.from_cameras(DEFAULT_RIGS[data.rig]()).to(device),
@@ -133,4 +171,18 @@ def build_windows(config: Config, motion: MotionSet, views: Views, device: torch
         tempo=data.augment.tempo,
         input_channels=config.model.input_channels,
         device=device,
+        noise=noise,
+    )
+
+
+def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None) -> Views:
+    data = config.data
+    return fixed_views(
+        motion,
+        DEFAULT_RIGS[data.rig](),
+        config.seed,
+        config.model.input_channels,
+        data.keypoints.detected,
+        data.keypoints.ground_truth_weight,
+        noise,
     )

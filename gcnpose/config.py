@@ -31,6 +31,7 @@ from gcnpose.settings import (
 
 Operator = Literal["subtraction", "inner", "cross"]
 Method = Literal["windows", "whole", "shifts"]
+Protocol = Literal["generic", "h36m", "h36m-motionbert", "mpi-inf-3dhp", "humaneva"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,50 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class NoiseConfig:
+    """A detector's errors on projected 2D; see `gcnpose.data.noise`. Pixels are of an image 1000 wide."""
+
+    scale: float = field(default=0.0, metadata=at_least(0))
+    """Factor on the jitter and on both rates; 0: no errors, 1: as large as CPN's on Human3.6M."""
+    error_px: float = field(default=6.0, metadata=at_least(0))
+    """Mean distance of the jitter, over all joints."""
+    joint_errors: tuple[float, ...] | None = field(
+        default=None,
+        metadata=check(
+            "no error below 0 and one above",
+            lambda errors: min(errors, default=0) >= 0 and max(errors, default=0) > 0,
+        ),
+    )
+    """Relative jitter of each joint, in the order of the graph; None: rising with the hops from the root."""
+    tail: float = field(default=0.6, metadata=check("0 to 2", lambda value: 0 <= value <= 2))
+    """Standard deviation of the logarithm of the spread; 0: Gaussian, more: heavier tails."""
+    smooth_frames: int = field(default=8, metadata=at_least(1))
+    """Frames over which the jitter is a moving average; 1: white noise."""
+    swap_rate: float = field(default=0.01, metadata=from_zero_below_one())
+    """Share of frames in which a pair of left and right joints is swapped."""
+    swap_frames: int = field(default=6, metadata=at_least(1))
+    """Shortest span of a swap."""
+    missing_rate: float = field(default=0.01, metadata=from_zero_below_one())
+    """Share of frames in which a joint is missing: where it was last seen, with score 0."""
+    missing_frames: int = field(default=6, metadata=at_least(1))
+    """Shortest span of a miss."""
+    score_px: float = field(default=50.0, metadata=above(0))
+    """Spread at which the score is 1 / e."""
+
+
+@dataclass(frozen=True)
+class KeypointConfig:
+    """What the 2D is: detected, projected, or in between."""
+
+    detected: bool | None = None
+    """Whether to use the motion's own 2D; None: where it has some. Only fixed views can have it."""
+    ground_truth_weight: float = field(default=0.0, metadata=check("0 to 1", lambda value: 0 <= value <= 1))
+    """Share w of the projected truth: w * true + (1 - w) * detected, or noisy where noise stands in."""
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    """Errors on the 2D that is projected."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The motion, who of it is for what, and how it becomes windows."""
 
@@ -60,7 +105,7 @@ class DataConfig:
     train_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())
     """Subjects to train on; None: the file's own split."""
     validation_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())
-    """Subjects that choose the best checkpoint; None: the file's own split."""
+    """Subjects that choose the best checkpoint; None: the file's own split, or nobody: the last is best."""
     test_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())
     """Subjects scored once at the end; None: the file's own split."""
     rig: Literal["h36m", "virtual"] = "h36m"
@@ -73,6 +118,8 @@ class DataConfig:
     """fixed: the rig's, one yaw per sequence; turned: a new yaw per window; drawn: a new camera too."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to the training windows."""
+    keypoints: KeypointConfig = field(default_factory=KeypointConfig)
+    """What the 2D is: detected, projected, or in between."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +215,8 @@ class TrainConfig:
 class EvaluationConfig:
     """How whole sequences are predicted and scored."""
 
+    protocol: Protocol = "generic"
+    """Which frames and joints count, and how they are averaged; see `gcnpose.protocols`."""
     methods: tuple[Method, ...] = field(default=("windows",), metadata=distinct())
     """Overlapping windows (the paper's), the whole in one pass, or in one per shift; the first one counts."""
     step: int = field(default=5, metadata=at_least(1))

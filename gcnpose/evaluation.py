@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gcnpose.data.views import Views
-from gcnpose.files import replacing
-from gcnpose.metrics import aggregate, sequence_metrics
-
-PROTOCOL = (
-    "generic: root-relative, predicted root as predicted, every frame of every view; "
-    "action means weighted by frames, their mean unweighted"
-)
-COLUMNS = {
-    "mpjpe_mm": "MPJPE",
-    "p_mpjpe_mm": "P-MPJPE",
-    "n_mpjpe_mm": "N-MPJPE",
-    "mpjve_mm": "MPJVE",
-    "acceleration_mm": "accel.",
-    "pck_150mm": "PCK %",
-    "auc": "AUC %",
-}
+from gcnpose.metrics import aggregate, auc, pck, sequence_metrics
+from gcnpose.protocols import GENERIC, Protocol
+from gcnpose.report import rounded
 
 
 class Yardsticks:
@@ -81,9 +64,14 @@ Lift = Callable[[list[Tensor]], list[Tensor]]
 
 
 def evaluate(
-    lifts: Mapping[str, Lift], views: Views, keypoints: str, yardsticks: Yardsticks, device: torch.device
+    lifts: Mapping[str, Lift],
+    views: Views,
+    keypoints: str,
+    yardsticks: Yardsticks,
+    device: torch.device,
+    protocol: Protocol = GENERIC,
 ) -> dict[str, Any]:
-    """All metrics per action, over actions and over frames, with the yardsticks' beside.
+    """All metrics by a protocol, with the yardsticks' beside.
 
     Args:
         lifts: Ways to apply the network, by name; the first one is scored in full.
@@ -91,24 +79,36 @@ def evaluate(
         keypoints: Where the 2D is from.
         yardsticks: Fitted on the training views.
         device: Where to lift.
+        protocol: What counts, and how it is averaged.
 
     Returns:
-        The report: ``protocol``, ``frames``, ``clips``, ``keypoints``, ``method``, ``seconds``,
-        ``mean_over_actions``, ``mean_over_frames``, ``per_action``; ``other_methods`` and ``yardsticks`` with
-        the means of each.
+        The report: ``protocol`` (its name), ``rules``, ``averaging``, ``frames`` (scored), ``lifted_frames``,
+        ``clips``, ``keypoints``, ``keypoints_error_px`` (mean distance of the 2D from the projected 3D, in
+        pixels of an image 1000 wide), ``method``, ``headline`` (the protocol's mean, rounded as it is
+        quoted), ``seconds``, and what :func:`score` gives; ``other_methods`` and ``yardsticks`` with the
+        means of each.
+
+    Raises:
+        InputError: if the protocol is not for these views.
     """
     simple = {}
     for name, predict in yardsticks.predictors().items():
-        scored = score([predict(views.keypoints_2d[clip.rows]) for clip in views.clips], views)
+        scored = score([predict(views.keypoints_2d[clip.rows]) for clip in views.clips], views, protocol)
         simple[name] = {key: scored[key] for key in ("mean_over_actions", "mean_over_frames")}
-    scores = {name: timed_score(lift, views, device) for name, lift in lifts.items()}
+    scores = {name: timed_score(lift, views, device, protocol) for name, lift in lifts.items()}
     first, *others = scores
+    lifted_frames = len(views.pose_3d)
     return {
-        "protocol": PROTOCOL,
-        "frames": len(views.pose_3d),
+        "protocol": protocol.name,
+        "rules": protocol.rules,
+        "averaging": protocol.averaging,
+        "frames": sum(values["frames"] for values in scores[first]["per_action"].values()),
+        "lifted_frames": lifted_frames,
         "clips": len(views.clips),
         "keypoints": keypoints,
+        "keypoints_error_px": sum(clip.error_px * clip.frames for clip in views.clips) / lifted_frames,
         "method": first,
+        "headline": rounded(scores[first][protocol.mean]),
         **scores[first],
         "other_methods": {
             name: {key: scores[name][key] for key in ("seconds", "mean_over_actions", "mean_over_frames")}
@@ -118,78 +118,59 @@ def evaluate(
     }
 
 
-def timed_score(lift: Lift, views: Views, device: torch.device) -> dict[str, Any]:
+def timed_score(
+    lift: Lift, views: Views, device: torch.device, protocol: Protocol = GENERIC
+) -> dict[str, Any]:
     """:func:`score` of what is lifted on a device, with the ``seconds`` that lifting takes."""
     start = time.perf_counter()
     lifted = lift([views.keypoints_2d[clip.rows].to(device) for clip in views.clips])
     lifted = [poses.cpu() for poses in lifted]
-    return {"seconds": time.perf_counter() - start, **score(lifted, views)}
+    return {"seconds": time.perf_counter() - start, **score(lifted, views, protocol)}
 
 
-def score(lifted: Sequence[Tensor], views: Views) -> dict[str, Any]:
-    """Pooled metrics of lifted clips; see :func:`gcnpose.metrics.aggregate`."""
-    return aggregate(
-        (clip.action, clip.frames, sequence_metrics(poses, views.pose_3d[clip.rows]))
-        for clip, poses in zip(views.clips, lifted, strict=True)
-    )
+def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) -> dict[str, Any]:
+    """Pooled metrics of what a protocol scores of lifted clips.
 
+    Returns:
+        What :func:`gcnpose.metrics.aggregate` gives, by the protocol's columns; ``groups`` with the metrics
+        of its frame groups and ``joint_groups`` with PCK and AUC of its joint groups, both over frames.
 
-def format_report(report: Mapping[str, Any]) -> str:
-    """The report as a table for a terminal."""
-    rows = [(action, values) for action, values in report["per_action"].items()]
-    rows += [
-        ("mean over actions", report["mean_over_actions"]),
-        ("mean over frames", report["mean_over_frames"]),
-    ]
-    for name, values in report["other_methods"].items():
-        rows.append((f"{name}, over frames", values["mean_over_frames"]))
-    for name, values in report["yardsticks"].items():
-        rows.append((f"yardstick {name}, over frames", values["mean_over_frames"]))
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{'mm (MPJVE per frame)':{width}}" + "".join(f"{title:>9}" for title in COLUMNS.values())]
-    for name, values in rows:
-        if name == "mean over actions":
-            lines.append("-" * len(lines[0]))
-        lines.append(f"{name:{width}}" + "".join(f"{values[key]:9.2f}" for key in COLUMNS))
-    lines.append(f"protocol {report['protocol']}")
-    lines.append(f"{report['frames']} frames in {report['clips']} clips, 2D: {report['keypoints']}")
-    for name, values in {report["method"]: report, **report["other_methods"]}.items():
-        speed = report["frames"] / values["seconds"]
-        lines.append(f"lifted by {name}: {values['seconds']:.1f} s ({speed:.0f} frames/s)")
-    return "\n".join(lines)
-
-
-def write_report(report: Mapping[str, Any], path: Path) -> None:
-    """Writes the report as JSON, and its table as CSV beside it; each file whole or not at all.
-
-    What is not defined, such as the MPJVE of one frame, is null in JSON and empty in CSV.
+    Raises:
+        InputError: if the protocol is not for these views.
     """
-    report = _defined(report)
-    with replacing(path.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    rows = [
-        [action, values["frames"], *(values[key] for key in COLUMNS)]
-        for action, values in report["per_action"].items()
+    parts = protocol.parts(views)
+    index = views.skeleton.joints.index
+    groups = {name: [index(joint) for joint in joints] for name, joints in protocol.joint_groups.items()}
+    counted = [joint for joints in groups.values() for joint in joints] or None
+    root = views.skeleton.root_index
+    videos: list[tuple[str, int, dict[str, float]]] = []
+    by_joints: list[tuple[str, int, dict[str, float]]] = []
+    for number, column, rows in parts:
+        clip = views.clips[number]
+        poses, target = lifted[number][rows], views.pose_3d[clip.rows][rows]
+        valid = torch.ones(len(poses), dtype=torch.bool)
+        if views.valid is not None:
+            valid = views.valid[clip.rows][rows]
+        frames = int(valid.sum())
+        if frames == 0:
+            continue
+        if protocol.subtract_root:
+            poses = poses - poses[:, root : root + 1]
+        videos.append((column, frames, sequence_metrics(poses, target, valid, counted)))
+        for name, joints in groups.items():
+            correct = {
+                "pck_150mm": pck(poses, target, joints=joints)[valid].mean().item(),
+                "auc": auc(poses, target, joints=joints)[valid].mean().item(),
+            }
+            by_joints.append((name, frames, correct))
+    by_group = [
+        (name, frames, metrics)
+        for name, columns in protocol.frame_groups.items()
+        for column, frames, metrics in videos
+        if column in columns
     ]
-    for name in ("mean_over_actions", "mean_over_frames"):
-        rows.append([name, report["frames"], *(report[name][key] for key in COLUMNS)])
-    for name, values in report["other_methods"].items():
-        rows.append([name, report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)])
-    for name, values in report["yardsticks"].items():
-        rows.append(
-            [f"yardstick_{name}", report["frames"], *(values["mean_over_frames"][key] for key in COLUMNS)]
-        )
-    with (
-        replacing(path.with_suffix(".csv")) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["action", "frames", *COLUMNS])
-        writer.writerows(rows)
-
-
-def _defined(value: Any) -> Any:
-    """None in place of every number that is not finite: JSON has none."""
-    if isinstance(value, Mapping):
-        return {name: _defined(entry) for name, entry in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {
+        **aggregate(videos),
+        "groups": aggregate(by_group)["per_action"] if by_group else {},
+        "joint_groups": aggregate(by_joints)["per_action"] if by_joints else {},
+    }

@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from gcnpose import build
-from gcnpose.build import build_device, build_loss, build_model, build_motion, build_views, build_windows
+from gcnpose.build import (
+    build_device,
+    build_loss,
+    build_model,
+    build_motion,
+    build_noise,
+    build_views,
+    build_windows,
+)
 from gcnpose.config import Config
+from gcnpose.data.camera import h36m_rig
+from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
@@ -94,6 +104,13 @@ def test_subjects_of_the_config_come_first(tmp_path: Path) -> None:
     }
 
 
+def test_nobody_need_be_for_validation(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    splits = {"train": ("A", "B"), "test": ("C",)}
+    dataclasses.replace(small_motion(), splits=splits).save(tmp_path / "motion.npz")
+    assert {split: part.subjects for split, part in build_motion(config, SKELETON).items()} == splits
+
+
 def test_a_subject_in_two_splits(tmp_path: Path) -> None:
     config = small_config(tmp_path, "data.train_subjects=[A, C]")
     with pytest.raises(InputError, match=r"^data: C among both the train and the test subjects$"):
@@ -166,3 +183,71 @@ def test_every_window_setting_arrives(tmp_path: Path) -> None:
     assert windows.drawn_cameras
     assert windows.flip.probability == 0.25
     assert (windows.bones.bone_scale, windows.bones.body_scale, windows.tempo) == (0.125, 0.5, 0.75)
+
+
+# The 2D
+
+
+def test_every_noise_setting_arrives(tmp_path: Path) -> None:
+    errors = [1.0] * 8 + [2.0] * 9
+    settings = (
+        "scale=2",
+        "error_px=3",
+        f"joint_errors={errors}",
+        "tail=0",
+        "smooth_frames=4",
+        "swap_rate=0.125",
+        "swap_frames=5",
+        "missing_rate=0.25",
+        "missing_frames=7",
+        "score_px=25",
+    )
+    changes = [f"data.keypoints.noise.{setting}" for setting in settings]
+    config = small_config(tmp_path, "data.keypoints.ground_truth_weight=0.75", *changes)
+    noise = build_noise(config, SKELETON, CPU)
+    assert noise is not None
+    # 2 * 3 px of half an image's 500, for a mean error of 26 / 17 at sqrt(pi / 2) deviations
+    assert noise.spread[0].item() == pytest.approx(6 / 500 / (26 / 17) / 1.2533, rel=1e-3)
+    assert (noise.spread / noise.spread[0]).tolist() == pytest.approx(errors)
+    assert (noise.tail, noise.smooth_frames, noise.score) == (0, 4, 25 / 500)
+    assert (noise.swap_rate, noise.swap_frames) == (0.25, 5)
+    assert (noise.missing_rate, noise.missing_frames) == (0.5, 7)
+    assert noise.ground_truth_weight == 0.75
+
+
+@pytest.mark.parametrize("views", ["fixed", "turned", "drawn"])
+def test_without_noise_nothing_is_drawn(tmp_path: Path, views: str) -> None:
+    """The views are the projection, and windows take from the generator what they did before noise was."""
+    config = small_config(tmp_path, f"data.views={views}", "data.keypoints.noise.error_px=50")
+    plain = fixed_views(small_motion(), h36m_rig(), config.seed)
+    built = build_views(config, small_motion())
+    assert torch.equal(built.keypoints_2d, plain.keypoints_2d)
+    windows = build_windows(config, small_motion(), built, CPU)
+    assert isinstance(windows, FixedWindows | DrawnWindows)
+    assert windows.noise is None
+
+
+@pytest.mark.parametrize("views", ["fixed", "turned"])
+def test_views_have_one_noise_and_windows_another_each_time(tmp_path: Path, views: str) -> None:
+    config = small_config(tmp_path, f"data.views={views}", "data.keypoints.noise.scale=1")
+    one, again = build_views(config, small_motion()), build_views(config, small_motion())
+    assert torch.equal(one.keypoints_2d, again.keypoints_2d)
+    assert min(clip.error_px for clip in one.clips) > 3
+    windows = build_windows(config, small_motion(), one, CPU)
+    first, second = (
+        windows.batch(torch.tensor([0]), torch.Generator().manual_seed(seed)).keypoints_2d for seed in (0, 1)
+    )
+    assert not torch.equal(first, second)
+    if isinstance(windows, FixedWindows):
+        assert torch.equal(windows.keypoints_2d, fixed_views(small_motion(), h36m_rig(), 0).keypoints_2d)
+
+
+def test_joint_errors_of_another_graph(tmp_path: Path) -> None:
+    noise = ("data.keypoints.noise.scale=1", "data.keypoints.noise.joint_errors=[1, 2]")
+    with pytest.raises(InputError, match=r"^joint_errors: expected 17, one for each joint of h36m17, came 2"):
+        build_views(small_config(tmp_path, *noise), small_motion())
+
+
+def test_detections_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^detected: sequence A/swing 1 has no 2D keypoints of camera"):
+        build_views(small_config(tmp_path, "data.keypoints.detected=true"), small_motion())

@@ -1,11 +1,7 @@
 """Reports and yardsticks against plain numpy."""
 
-import csv
-import errno
-import json
+import dataclasses
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +10,8 @@ import torch
 from torch import Tensor
 
 from gcnpose.data.camera import h36m_rig
-from gcnpose.data.motion import MotionSequence, MotionSet
 from gcnpose.data.views import Clip, Views, fixed_views
-from gcnpose.evaluation import PROTOCOL, Yardsticks, evaluate, format_report, score, timed_score, write_report
+from gcnpose.evaluation import Yardsticks, evaluate, score, timed_score
 from gcnpose.skeleton import Skeleton
 from tests.motions import small_motion
 
@@ -96,18 +91,26 @@ def test_report_of_a_perfect_network() -> None:
     report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
     assert list(report) == [
         "protocol",
+        "rules",
+        "averaging",
         "frames",
+        "lifted_frames",
         "clips",
         "keypoints",
+        "keypoints_error_px",
         "method",
+        "headline",
         "seconds",
         "mean_over_actions",
         "mean_over_frames",
         "per_action",
+        "groups",
+        "joint_groups",
         "other_methods",
         "yardsticks",
     ]
-    assert (report["protocol"], report["frames"], report["clips"]) == (PROTOCOL, 300, 2)
+    assert (report["protocol"], report["frames"], report["clips"]) == ("generic", 300, 2)
+    assert (report["keypoints_error_px"], report["groups"], report["joint_groups"]) == (0, {}, {})
     assert (report["keypoints"], report["method"], report["other_methods"]) == ("made up", "windows", {})
     assert report["seconds"] > 0
     for means in (report["mean_over_actions"], report["mean_over_frames"]):
@@ -136,95 +139,25 @@ def test_steps_do_not_cross_clips() -> None:
     assert means["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_only_valid_frames_are_scored() -> None:
+    """Wrong by 1 m in the invalid frames; steps count between two valid frames that stand side by side."""
+    views = random_views()
+    valid = torch.arange(300) % 5 != 2
+    views = dataclasses.replace(views, valid=valid)
+    wrong = torch.where(valid, 0.0, 1.0)[:, None, None] * torch.tensor([1.0, 0, 0])
+    drift = 0.001 * torch.arange(300.0)[:, None, None] * torch.tensor([0, 1.0, 0])
+    lifted = [(views.pose_3d + wrong + drift)[clip.rows] for clip in views.clips]
+    scored = score(lifted, views)
+    expected = torch.arange(300.0)[valid].mean().item()
+    assert scored["mean_over_frames"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
+    assert scored["mean_over_frames"]["mpjve_mm"] == pytest.approx(1.0, abs=0.01)
+    assert [action["frames"] for action in scored["per_action"].values()] == [80, 160]
+    report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
+    assert (report["frames"], report["lifted_frames"]) == (240, 300)
+
+
 def test_seconds_are_those_of_lifting(monkeypatch: pytest.MonkeyPatch) -> None:
     views = random_views()
     clock = iter([100.0, 103.5])
     monkeypatch.setattr("gcnpose.evaluation.time.perf_counter", lambda: next(clock))
     assert timed_score(perfect(views), views, CPU)["seconds"] == 3.5
-
-
-def tiny_views() -> Views:
-    """Clips of 1, 2 and 5 frames: an action without any step, one without any acceleration, one with both."""
-    random = np.random.default_rng(0)
-    sequences = [
-        MotionSequence("A", name, random.normal(0, 0.3, (frames, 17, 3)).astype(np.float32))
-        for name, frames in (("stand", 1), ("blink", 2), ("walk", 5))
-    ]
-    return fixed_views(MotionSet(SKELETON, 50.0, sequences), h36m_rig(), seed=0)
-
-
-def tiny_report() -> dict[str, Any]:
-    views = tiny_views()
-    smaller = [0.9 * views.pose_3d[clip.rows] for clip in views.clips]
-    lifts = {"windows": lambda inputs: smaller, "whole": perfect(views)}
-    return evaluate(lifts, views, "made up", Yardsticks.fit(views), CPU)
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def test_written_report(tmp_path: Path) -> None:
-    report = tiny_report()
-    assert math.isnan(report["per_action"]["stand"]["mpjve_mm"])
-    write_report(report, tmp_path / "scores.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "scores.json"]
-    written = json.loads((tmp_path / "scores.json").read_text(), parse_constant=refuse_constant)
-    assert written["per_action"]["stand"]["mpjve_mm"] is None
-    assert written["per_action"]["blink"]["acceleration_mm"] is None
-    assert written["mean_over_frames"] == report["mean_over_frames"]
-    assert written["mean_over_actions"] == report["mean_over_actions"]
-    assert written["yardsticks"] == report["yardsticks"]
-    assert written["per_action"]["walk"] == report["per_action"]["walk"]
-
-    with (tmp_path / "scores.csv").open(newline="") as file:
-        rows = {row["action"]: row for row in csv.DictReader(file)}
-    means = [
-        "mean_over_actions",
-        "mean_over_frames",
-        "whole",
-        "yardstick_mean_pose",
-        "yardstick_linear",
-    ]
-    assert list(rows) == ["stand", "blink", "walk", *means]
-    assert set(rows["walk"]) == METRICS | {"action", "frames"}
-    assert rows["stand"]["mpjve_mm"] == ""
-    assert float(rows["walk"]["mpjpe_mm"]) == report["per_action"]["walk"]["mpjpe_mm"]
-    assert float(rows["whole"]["mpjpe_mm"]) == 0
-    assert rows["walk"]["frames"] == "20"
-
-
-@pytest.mark.parametrize("full", [".json", ".csv"])
-def test_a_report_that_cannot_be_written(tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_report(tiny_report(), tmp_path / "scores.json")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    replace = os.replace
-
-    def replace_some(source: Path, target: Path) -> None:
-        if target.suffix == full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", replace_some)
-    with pytest.raises(OSError, match="No space left"):
-        write_report({**tiny_report(), "frames": 0}, tmp_path / "scores.json")
-    monkeypatch.undo()
-    assert (tmp_path / f"scores{full}").read_bytes() == before[f"scores{full}"]
-    assert {path.name for path in tmp_path.iterdir()} == set(before)
-
-
-def test_printed_report() -> None:
-    report = {**tiny_report(), "seconds": 2.0}
-    lines = format_report(report).splitlines()
-    assert all(
-        title in lines[0] for title in ("MPJPE", "P-MPJPE", "N-MPJPE", "MPJVE", "accel.", "PCK", "AUC")
-    )
-    names = [line.split("  ")[0] for line in lines]
-    for name in ("stand", "walk", "mean over actions", "mean over frames", "whole, over frames"):
-        assert name in names
-    (walk,) = [line for line in lines if line.startswith("walk")]
-    assert walk.split()[1] == f"{report['per_action']['walk']['mpjpe_mm']:.2f}"
-    assert "yardstick linear, over frames" in names
-    assert "32 frames in 12 clips, 2D: made up" in lines
-    assert "lifted by windows: 2.0 s (16 frames/s)" in lines
-    assert lines[-1].startswith("lifted by whole: ")

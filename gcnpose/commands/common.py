@@ -18,10 +18,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def check_output(path: Path, suffix: str) -> None:
+def check_output(path: Path, *suffixes: str) -> None:
     """Finds out before any work whether its result can be written."""
-    if path.suffix != suffix or path.is_dir():
-        raise InputError(f"--output: expected a file name that ends in {suffix}, not {path}")
+    if path.suffix not in suffixes or path.is_dir():
+        raise InputError(f"--output: expected a file name that ends in {' or '.join(suffixes)}, not {path}")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

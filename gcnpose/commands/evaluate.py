@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from gcnpose.commands.common import Commands, check_output, say
+from gcnpose.config import Protocol
 
 
 def add(commands: Commands) -> None:
@@ -17,21 +19,31 @@ def add(commands: Commands) -> None:
         help="checkpoint or run folder, the newest run if none; then changes such as data.path=motion.npz",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.json", help="write the report here, and a .csv beside it"
+        "--protocol",
+        choices=get_args(Protocol),
+        help="what counts and how it is averaged; short for evaluation.protocol=...",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the report here: all of it to a .json with a .csv beside it, its tables to a .md or .tex",
     )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from gcnpose.evaluation import write_report
-    from gcnpose.run import BEST, evaluate_checkpoint, newest_run
+    from gcnpose.checkpoint import BEST
+    from gcnpose.report import SUFFIXES, write_report
+    from gcnpose.run import evaluate_checkpoint, newest_run
 
     given, overrides = options.arguments[:1], options.arguments[1:]
     if not given or ("=" in given[0] and not Path(given[0]).exists()):
         given, overrides = [str(newest_run("runs", BEST))], options.arguments
-    path = Path(given[0])
     if options.output:
-        check_output(options.output, ".json")
-    report = evaluate_checkpoint(path / BEST if path.is_dir() else path, overrides, say)
+        check_output(options.output, *SUFFIXES)
+    if options.protocol:
+        overrides = [*overrides, f"evaluation.protocol={options.protocol}"]
+    report = evaluate_checkpoint(Path(given[0]), overrides, say)
     if options.output:
         write_report(report, options.output)

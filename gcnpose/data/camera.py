@@ -23,8 +23,6 @@ from torch import Tensor
 
 from gcnpose.errors import InputError
 
-_H36M_FILE = Path(__file__).with_name("h36m_cameras.json")
-
 # Where drawn cameras stand and what they look at: Human3.6M's studio (cameras 4.1 to 5.6 m from its centre,
 # 1.5 to 1.6 m high), widened, so that a network does not learn four positions by heart.
 _DISTANCE_M = (3.5, 6.5)
@@ -272,10 +270,25 @@ def h36m_rig(subject: str = "S1") -> list[Camera]:
     Raises:
         InputError: if the calibration has no such subject.
     """
-    calibration = json.loads(_H36M_FILE.read_text(encoding="utf-8"))
+    return _read_rig("Human3.6M", "h36m_cameras.json", subject)
+
+
+def humaneva_rig(subject: str) -> list[Camera]:
+    """The three colour cameras of HumanEva-I as they stood for one subject.
+
+    The lens distortion is that of C1 only; that of the others is not known here and left out.
+
+    Raises:
+        InputError: if the calibration has no such subject.
+    """
+    return _read_rig("HumanEva", "humaneva_cameras.json", subject)
+
+
+def _read_rig(data_set: str, file: str, subject: str) -> list[Camera]:
+    calibration = json.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
     if subject not in calibration["extrinsics"]:
         known = ", ".join(calibration["extrinsics"])
-        raise InputError(f"Human3.6M has no calibrated subject {subject!r}; it has {known}")
+        raise InputError(f"{data_set} has no calibrated subject {subject!r}; it has {known}")
     return [
         Camera(
             name=intrinsics["id"],

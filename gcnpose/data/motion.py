@@ -3,8 +3,10 @@
 The file is an ``.npz`` of plain arrays, read without unpickling anything::
 
     subject/name              float32 (frames, joints, 3)        world positions
-    2d/subject/name/camera    float32 (frames, joints, 2 | 3)    pixels, and a detector's score where there is
-    one meta                      text (a 0-d array), JSON: version, skeleton, fps, units, up, splits, cameras
+    2d/subject/name/camera    float32 (frames, joints, 2 | 3)    pixels, and a detector's score if any
+    valid/subject/name        bool (frames,)                     which frames are scored, if not all
+    meta                      text (a 0-d array), JSON: version, skeleton, fps, units, up, splits, cameras;
+                              sequences: {subject/name: {cameras, fps}} where they are not the set's
 
 Without ``meta`` the fps, units, up axis and splits are taken from a ``splits.json`` in the same folder.
 """
@@ -15,10 +17,7 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.data.camera import Camera
+from gcnpose.data.pickles import load_arrays
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
 from gcnpose.skeleton import Skeleton
@@ -39,10 +39,10 @@ _METRES_PER_UNIT = {"m": 1.0, "mm": 0.001}
 _UP_AXES = ("z", "y")
 # No captured body is this long; poses in millimetres or centimetres that are taken for metres are.
 _LARGEST_POSE_M = 50.0
-# "29_02_" and "94_p04_" before an action, " 1", "_01" and "_p0" after it.
-_TRIAL_NUMBERS = re.compile(r"(?:\d+_p?\d+_)?(.+?)(?:[ _]p?\d+)*")
-# What zipfile, zlib and numpy raise on files that are damaged, encrypted or hold objects.
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# "29_02_" and "94_p04_" before an action, " 1", "_01", "_p0" and " chunk0" after it.
+_TRIAL_NUMBERS = re.compile(r"(?:\d+_p?\d+_)?(.+?)(?:[ _](?:p|chunk)?\d+)*")
+# Of plain arrays only; far more than any captured motion.
+_MAX_BYTES = 16 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +55,21 @@ class MotionSequence:
         positions: joints in the world, metres, z up, float32.
         keypoints_2d: the same joints in images, by camera name, pixels, float32; a third channel is the
         score.
+        cameras: names of those of the subject's cameras that saw it; None: all.
+        valid: which frames are scored, bool; None: all.
+        fps: frames per second where they are not the set's.
 
     Shapes:
-        positions ``(frames, joints, 3)``, keypoints_2d ``(frames, joints, 2 | 3)``.
+        positions ``(frames, joints, 3)``, keypoints_2d ``(frames, joints, 2 | 3)``, valid ``(frames,)``.
     """
 
     subject: str
     name: str
     positions: npt.NDArray[np.float32]
     keypoints_2d: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    cameras: tuple[str, ...] | None = None
+    valid: npt.NDArray[np.bool_] | None = None
+    fps: float | None = None
 
     @property
     def action(self) -> str:
@@ -74,11 +80,11 @@ class MotionSequence:
 
 @dataclass(frozen=True, eq=False)
 class MotionSet:
-    """Sequences that share a skeleton and a frame rate.
+    """Sequences that share a skeleton.
 
     Args:
         skeleton: names the joints of every sequence, in order.
-        fps: frames per second.
+        fps: frames per second of every sequence that has no frame rate of its own.
         sequences: at least one; subject and name together are unique.
         splits: subjects for ``"train"``, ``"validation"`` and ``"test"``; no subject stands in two.
         cameras: cameras of each subject, names unique; may be empty where there are no 2D keypoints.
@@ -95,8 +101,7 @@ class MotionSet:
     cameras: dict[str, list[Camera]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and self.fps > 0):
-            raise InputError(f"fps must be a positive number, not {self.fps}")
+        _check_fps("fps", self.fps)
         if not self.sequences:
             raise InputError("no motion sequence; at least one is needed")
         for subject, cameras in self.cameras.items():
@@ -115,6 +120,14 @@ class MotionSet:
     def subjects(self) -> tuple[str, ...]:
         """All subjects, in the order of their first sequence."""
         return tuple(dict.fromkeys(sequence.subject for sequence in self.sequences))
+
+    def cameras_of(self, sequence: MotionSequence) -> list[Camera]:
+        """The cameras that saw a sequence, in the subject's order; none where the subject has none."""
+        return [
+            camera
+            for camera in self.cameras.get(sequence.subject, [])
+            if sequence.cameras is None or camera.name in sequence.cameras
+        ]
 
     def select(self, subjects: Iterable[str]) -> MotionSet:
         """The sequences, splits and cameras of some subjects; the arrays are shared, not copied.
@@ -176,27 +189,49 @@ class MotionSet:
             InputError: names the file, and the array, sequence, frame or joint at fault.
         """
         path = Path(path)
+        arrays = load_arrays(path, objects=False, max_bytes=_MAX_BYTES)
         try:
-            arrays = _read_arrays(path)
-            meta = arrays.pop("meta", None)
-            description = _read_sidecar(path) if meta is None else _read_meta(str(meta))
-            cameras = _read_cameras(description.get("cameras", {}))
-            return cls(
-                skeleton=_settle_skeleton(description, skeleton),
-                fps=_settle_fps(description, fps),
-                sequences=_read_sequences(arrays, description, has_cameras=bool(cameras)),
-                splits=_read_splits(description.get("splits", {})),
-                cameras=cameras,
-            )
+            description = _read_meta(arrays.pop("meta")) if "meta" in arrays else read_sidecar(path)
+            return cls.from_arrays(arrays, description, skeleton, fps)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
-    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Any],
+        description: Mapping[str, Any],
+        skeleton: Skeleton | None = None,
+        fps: float | None = None,
+    ) -> MotionSet:
+        """The motion of arrays that have the names they would have in a file; see :meth:`load`.
+
+        Args:
+            arrays: all but ``meta``.
+            description: what ``meta`` or ``splits.json`` says.
+            skeleton: names the joints where the description does not.
+            fps: frames per second where the description has none.
+
+        Raises:
+            InputError: names the array, sequence, frame or joint at fault.
+        """
+        cameras = _read_cameras(description.get("cameras", {}))
+        return cls(
+            skeleton=_settle_skeleton(description, skeleton),
+            fps=_settle_fps(description, fps),
+            sequences=_read_sequences(arrays, description, has_cameras=bool(cameras)),
+            splits=_read_splits(description.get("splits", {})),
+            cameras=cameras,
+        )
+
+    def _arrays(self) -> dict[str, np.ndarray]:
         """All arrays under their names in the file."""
-        arrays = {_label(sequence): sequence.positions for sequence in self.sequences}
+        arrays: dict[str, np.ndarray] = {_label(sequence): sequence.positions for sequence in self.sequences}
         for sequence in self.sequences:
             for camera, keypoints in sequence.keypoints_2d.items():
                 arrays[f"2d/{_label(sequence)}/{camera}"] = keypoints
+            if sequence.valid is not None:
+                arrays[f"valid/{_label(sequence)}"] = sequence.valid
         return arrays
 
     def _description(self) -> str:
@@ -205,22 +240,24 @@ class MotionSet:
             subject: [dataclasses.asdict(camera) for camera in cameras]
             for subject, cameras in self.cameras.items()
         }
-        return json.dumps(
-            {
-                "version": FORMAT_VERSION,
-                "skeleton": self.skeleton.to_dict(),
-                "fps": float(self.fps),
-                "units": "m",
-                "up": "z",
-                "splits": self.splits,
-                "cameras": cameras,
-            },
-            sort_keys=True,
-        )
+        content = {
+            "version": FORMAT_VERSION,
+            "skeleton": self.skeleton.to_dict(),
+            "fps": float(self.fps),
+            "units": "m",
+            "up": "z",
+            "splits": self.splits,
+            "cameras": cameras,
+        }
+        own = {_label(sequence): _own_description(sequence) for sequence in self.sequences}
+        own = {label: entry for label, entry in own.items() if entry}
+        if own:  # else the digest stays what it was before there was such a key
+            content["sequences"] = own
+        return json.dumps(content, sort_keys=True)
 
     def _check_sequence(self, sequence: MotionSequence) -> None:
         label = _label(sequence)
-        cameras = [camera.name for camera in self.cameras.get(sequence.subject, [])]
+        known = [camera.name for camera in self.cameras.get(sequence.subject, [])]
         for word in (sequence.subject, sequence.name, *sequence.keypoints_2d):
             if not word or "/" in word or sequence.subject == "2d":
                 raise InputError(
@@ -233,11 +270,19 @@ class MotionSet:
             raise InputError(
                 f"sequence {label}: the first pose is {extent:.0f} m long; positions must be in metres"
             )
+        if sequence.cameras is not None:
+            _check_camera_names(label, sequence.cameras, known)
+        if sequence.valid is not None:
+            _check_valid(label, sequence.valid, len(sequence.positions))
+        if sequence.fps is not None:
+            _check_fps(f"sequence {label}: fps", sequence.fps)
         for camera, keypoints in sequence.keypoints_2d.items():
             where = f"2D keypoints {label}/{camera}"
-            if camera not in cameras:
-                known = ", ".join(cameras) or "no cameras"
-                raise InputError(f"{where}: no such camera; subject {sequence.subject} has {known}")
+            if camera not in known:
+                has = ", ".join(known) or "no cameras"
+                raise InputError(f"{where}: no such camera; subject {sequence.subject} has {has}")
+            if sequence.cameras is not None and camera not in sequence.cameras:
+                raise InputError(f"{where}: the sequence was seen by {', '.join(sequence.cameras)} only")
             self._check_array(where, keypoints, channels=(2, 3))
             if len(keypoints) != len(sequence.positions):
                 raise InputError(f"{where}: {len(keypoints)} frames, but {len(sequence.positions)} in 3D")
@@ -282,45 +327,67 @@ def _label(sequence: MotionSequence) -> str:
     return f"{sequence.subject}/{sequence.name}"
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, floats of any size as contiguous float32."""
-    if not path.is_file():
-        raise InputError("is not a file" if path.exists() else "no such file")
-    if not os.access(path, os.R_OK):
-        raise InputError("cannot be read: permission denied")
-    if not zipfile.is_zipfile(path):
-        raise InputError("is not an .npz file: empty, cut off, or of another kind")
-    arrays: dict[str, np.ndarray] = {}
-    key = None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for key in archive.files:
-                if key != "meta" and len(key.split("/")) != (4 if key.startswith("2d/") else 2):
-                    raise InputError(
-                        f"array {key!r}: expected a name subject/name, 2d/subject/name/camera or meta"
-                    )
-                arrays[key] = _as_float32(key, archive[key])
-    except InputError:
-        raise
-    except _UNREADABLE as error:
-        where = "cannot be read" if key is None else f"array {key!r} cannot be read"
-        raise InputError(f"{where}, the file is damaged or holds more than plain arrays: {error}") from error
-    return arrays
+def _own_description(sequence: MotionSequence) -> dict[str, Any]:
+    """What a sequence has in ``meta`` of its own."""
+    own: dict[str, Any] = {}
+    if sequence.cameras is not None:
+        own["cameras"] = list(sequence.cameras)
+    if sequence.fps is not None:
+        own["fps"] = float(sequence.fps)
+    return own
 
 
-def _as_float32(key: str, array: Any) -> np.ndarray:
-    if key == "meta":
-        if not (isinstance(array, np.ndarray) and array.dtype.kind == "U" and array.ndim == 0):
-            raise InputError("meta: expected one text")
-        return array
-    if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
-        raise InputError(f"{key}: expected floating-point numbers, got {getattr(array, 'dtype', 'no array')}")
+def _check_fps(where: str, fps: float) -> None:
+    if not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"{where} must be a positive number, not {fps}")
+
+
+def _check_camera_names(label: str, names: tuple[str, ...], known: list[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        given = ", ".join(names) or "none"
+        raise InputError(f"sequence {label}: its cameras must be one or more different names, got {given}")
+    for name in names:
+        if name not in known:
+            has = ", ".join(known) or "no cameras"
+            raise InputError(f"sequence {label}: no such camera {name!r}; the subject has {has}")
+
+
+def _check_valid(label: str, valid: np.ndarray, frames: int) -> None:
+    if valid.dtype != np.bool_ or valid.shape != (frames,):
+        raise InputError(f"valid {label}: expected {frames} bools, got {valid.dtype} {valid.shape}")
+    if not valid.any():
+        raise InputError(f"valid {label}: none of the {frames} frames is to be scored")
+
+
+def _is_2d(key: str) -> bool:
+    return key.startswith("2d/") and key.count("/") == 3
+
+
+def _is_valid(key: str) -> bool:
+    return key.startswith("valid/") and key.count("/") == 2
+
+
+def _checked(key: str, array: Any) -> np.ndarray:
+    """The array of a sequence, floating-point numbers as contiguous float32."""
+    if not (_is_2d(key) or _is_valid(key) or key.count("/") == 1):
+        raise InputError(
+            f"array {key!r}: expected a name subject/name, 2d/subject/name/camera, valid/subject/name or meta"
+        )
+    dtype = getattr(array, "dtype", np.dtype(object))
+    if _is_valid(key):
+        if dtype != np.bool_:
+            raise InputError(f"{key}: expected bools, got {dtype}")
+        return np.asarray(array)
+    if dtype.kind != "f":
+        raise InputError(f"{key}: expected floating-point numbers, got {dtype}")
     with np.errstate(over="ignore"):  # what does not fit is found as infinite
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _read_meta(text: str) -> dict[str, Any]:
-    content = _parse_json("meta", text)
+def _read_meta(text: np.ndarray) -> dict[str, Any]:
+    if text.dtype.kind != "U" or text.ndim != 0:
+        raise InputError("meta: expected one text")
+    content = _parse_json("meta", str(text))
     if content.get("version") != FORMAT_VERSION:
         raise InputError(
             f"has format version {content.get('version')!r}; this gcnpose reads version {FORMAT_VERSION}"
@@ -328,8 +395,12 @@ def _read_meta(text: str) -> dict[str, Any]:
     return content
 
 
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    """What ``splits.json`` beside a file without ``meta`` says; nothing where there is none."""
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """What ``splits.json`` beside a file says of fps, units, up axis and splits; nothing where there is none.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
     sidecar = path.with_name("splits.json")
     if not sidecar.exists():
         return {}
@@ -374,15 +445,20 @@ def _settle_fps(description: Mapping[str, Any], given: float | None) -> float:
         raise InputError(
             "does not say its frame rate, and there is no splits.json with fps beside it; give fps"
         )
-    if isinstance(stored, bool) or not isinstance(stored, int | float):
-        raise InputError(f"fps must be a positive number, not {stored!r}")
-    if given is not None and given != stored:
-        raise InputError(f"has {stored:g} fps, but {given:g} fps was given")
-    return float(stored)
+    fps = _number("fps", stored)
+    if given is not None and given != fps:
+        raise InputError(f"has {fps:g} fps, but {given:g} fps was given")
+    return fps
+
+
+def _number(where: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} must be a positive number, not {value!r}")
+    return float(value)
 
 
 def _read_sequences(
-    arrays: dict[str, np.ndarray], description: Mapping[str, Any], has_cameras: bool
+    arrays: Mapping[str, Any], description: Mapping[str, Any], has_cameras: bool
 ) -> list[MotionSequence]:
     """Takes the arrays apart by name, and brings positions to metres and z up."""
     units, up = description.get("units", "m"), description.get("up", "z")
@@ -392,25 +468,65 @@ def _read_sequences(
         raise InputError(f"up must be one of {', '.join(_UP_AXES)}, not {up!r}")
     if has_cameras and (units, up) != ("m", "z"):
         raise InputError(f"has cameras, so its units must be m and its up axis z, not {units} and {up}")
+    own = _read_own_descriptions(description.get("sequences", {}))
+    positions_3d: dict[str, np.ndarray] = {}
     keypoints: dict[str, dict[str, np.ndarray]] = {}
-    for key in [key for key in arrays if key.startswith("2d/")]:
-        label, camera = key.removeprefix("2d/").rsplit("/", 1)
-        if label not in arrays:
-            raise InputError(f"array {key!r}: there is no 3D sequence {label}")
-        keypoints.setdefault(label, {})[camera] = arrays.pop(key)
+    valid: dict[str, np.ndarray] = {}
+    for key, given in arrays.items():
+        array = _checked(key, given)
+        if _is_2d(key):
+            label, camera = key.removeprefix("2d/").rsplit("/", 1)
+            keypoints.setdefault(label, {})[camera] = array
+        elif _is_valid(key):
+            valid[key.removeprefix("valid/")] = array
+        else:
+            positions_3d[key] = array
+    for what, labels in (("2D keypoints", keypoints), ("valid frames", valid), ("sequences in meta", own)):
+        for label in labels:
+            if label not in positions_3d:
+                raise InputError(f"{what} of {label}: there is no such sequence in 3D")
     sequences = []
-    for label, array in arrays.items():
+    for label, array in positions_3d.items():
         subject, name = label.split("/")
         positions = _to_metres_z_up(label, array, _METRES_PER_UNIT[units], up)
-        sequences.append(MotionSequence(subject, name, positions, keypoints.get(label, {})))
+        sequences.append(
+            MotionSequence(
+                subject,
+                name,
+                positions,
+                keypoints.get(label, {}),
+                valid=valid.get(label),
+                **own.get(label, {}),
+            )
+        )
     return sequences
+
+
+def _read_own_descriptions(content: object) -> dict[str, dict[str, Any]]:
+    """By sequence, those of its ``cameras`` and ``fps`` that ``meta`` has."""
+    if not isinstance(content, dict):
+        raise InputError("sequences in meta: expected what a sequence has of its own, under subject/name")
+    own: dict[str, dict[str, Any]] = {}
+    for label, entry in content.items():
+        where = f"sequences in meta, {label}"
+        if not isinstance(entry, dict) or not set(entry) <= {"cameras", "fps"}:
+            raise InputError(f"{where}: expected cameras and fps, got {entry!r}")
+        own[label] = dict(entry)
+        if "cameras" in entry:
+            names = entry["cameras"]
+            if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise InputError(f"{where}: cameras must be a list of names, not {names!r}")
+            own[label]["cameras"] = tuple(names)
+        if "fps" in entry:
+            own[label]["fps"] = _number(f"{where}: fps", entry["fps"])
+    return own
 
 
 def _to_metres_z_up(label: str, positions: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
     if positions.ndim != 3 or positions.shape[2] != 3:
         raise InputError(f"sequence {label}: expected shape (frames, joints, 3), got {positions.shape}")
     if metres_per_unit != 1:
-        positions *= np.float32(metres_per_unit)
+        positions = positions * np.float32(metres_per_unit)
     if up == "y":  # a quarter turn about x, so that handedness stays
         positions = np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], axis=-1)
     return positions

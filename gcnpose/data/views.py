@@ -21,6 +21,8 @@ from gcnpose.data.camera import (
     world_to_camera,
 )
 from gcnpose.data.motion import MotionSet
+from gcnpose.data.noise import KeypointNoise
+from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
 
 DEFAULT_RIGS: Mapping[str, Callable[[], list[Camera]]] = {
@@ -40,6 +42,10 @@ class Clip:
     camera: str
     first: int
     frames: int
+    detected: bool = False
+    """Whether its 2D is the motion's own, not projected."""
+    error_px: float = 0.0
+    """Mean distance of its 2D from the projected truth, in pixels of an image 1000 wide."""
 
     @property
     def rows(self) -> slice:
@@ -57,16 +63,26 @@ class Views:
         - keypoints_2d: (rows, joints, 2 or 3), normalised by the image width; the third is the detector's
             score
         - pose_3d: (rows, joints, 3), metres, relative to the root, in the camera's frame
+        - valid: (rows,), which rows are scored; all where None
     """
 
     skeleton: Skeleton
     clips: list[Clip]
     keypoints_2d: Tensor
     pose_3d: Tensor
+    valid: Tensor | None = None
 
 
-def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_channels: int = 2) -> Views:
-    """Every sequence from every camera of its subject.
+def fixed_views(
+    motion: MotionSet,
+    rig: Sequence[Camera],
+    seed: int,
+    input_channels: int = 2,
+    detected: bool | None = None,
+    ground_truth_weight: float = 0.0,
+    noise: KeypointNoise | None = None,
+) -> Views:
+    """Every sequence from every camera that saw it.
 
     Subjects with cameras of their own are seen by those, with the 2D that the motion set holds for them
     where it has some. All others are seen by ``rig`` after one turn about the vertical per sequence, drawn
@@ -76,42 +92,76 @@ def fixed_views(motion: MotionSet, rig: Sequence[Camera], seed: int, input_chann
     Args:
         motion: Sequences in the world's frame.
         rig: Cameras for subjects without their own.
-        seed: Draws the turns.
+        seed: Draws the turns and the noise.
         input_channels: 2, or 3 with the score.
+        detected: Whether to use the motion's own 2D; None: where it has some.
+        ground_truth_weight: Share w of the projected truth in the motion's own 2D: w * true + (1 - w) * own.
+        noise: Errors on projected 2D, the same for a sequence and camera whatever else is in the set.
+
+    Raises:
+        InputError: if ``detected`` and a sequence has no 2D of one of its cameras.
     """
-    cameras = [motion.cameras.get(sequence.subject) or rig for sequence in motion.sequences]
+    cameras = [motion.cameras_of(sequence) or rig for sequence in motion.sequences]
     rows = sum(
         len(sequence.positions) * len(seen_by)
         for sequence, seen_by in zip(motion.sequences, cameras, strict=True)
     )
     joints, root = motion.skeleton.num_joints, motion.skeleton.root_index
-    keypoints_2d = torch.ones(rows, joints, input_channels)
+    keypoints_2d = torch.empty(rows, joints, input_channels)
     pose_3d = torch.empty(rows, joints, 3)
+    valid = torch.ones(rows, dtype=torch.bool)
     clips: list[Clip] = []
     first = 0
     for sequence, seen_by in zip(motion.sequences, cameras, strict=True):
         positions = torch.from_numpy(sequence.positions)
-        if sequence.subject not in motion.cameras:
-            positions = rotate_about_vertical(positions, _yaw(seed, sequence.subject, sequence.name))
+        if seen_by is rig:
+            yaw = _random(seed, sequence.subject, sequence.name).uniform(0, 2 * math.pi)
+            positions = rotate_about_vertical(positions, float(yaw))
         for camera in seen_by:
-            clip = Clip(sequence.subject, sequence.name, sequence.action, camera.name, first, len(positions))
             lens = Rig.from_cameras([camera])
             seen = world_to_camera(positions, lens.orientation[0], lens.translation[0])
-            if camera.name in sequence.keypoints_2d:
-                pixels = torch.from_numpy(sequence.keypoints_2d[camera.name])[..., :input_channels]
-            else:
-                pixels = project(
-                    seen, lens.focal_px[0], lens.center_px[0], lens.radial[0], lens.tangential[0]
+            pixels = project(seen, lens.focal_px[0], lens.center_px[0], lens.radial[0], lens.tangential[0])
+            true = seen_2d = _as_input(pixels, camera, input_channels)
+            own = None if detected is False else sequence.keypoints_2d.get(camera.name)
+            if own is not None:
+                seen_2d = _as_input(torch.from_numpy(own), camera, input_channels)
+                if ground_truth_weight > 0:
+                    seen_2d = torch.lerp(seen_2d, true, ground_truth_weight)
+            elif detected:
+                raise InputError(
+                    f"detected: sequence {sequence.subject}/{sequence.name} has no 2D keypoints "
+                    f"of camera {camera.name}"
                 )
-            normalized = normalize_screen(pixels, camera.width, camera.height)
-            keypoints_2d[clip.rows, :, : normalized.shape[-1]] = normalized
+            elif noise is not None:
+                draws = _random(seed, sequence.subject, sequence.name, camera.name)
+                generator = torch.Generator().manual_seed(int(draws.integers(2**63)))
+                seen_2d = noise.apply(true[None], generator)[0]
+            clip = Clip(
+                sequence.subject,
+                sequence.name,
+                sequence.action,
+                camera.name,
+                first,
+                len(positions),
+                detected=own is not None,
+                # Not where a point lies in the camera's centre, and so has no projection.
+                error_px=(seen_2d - true)[..., :2].norm(dim=-1).nanmean().item() * 500,
+            )
+            keypoints_2d[clip.rows] = seen_2d
             pose_3d[clip.rows] = seen - seen[:, root : root + 1]
+            if sequence.valid is not None:
+                valid[clip.rows] = torch.from_numpy(sequence.valid)
             clips.append(clip)
             first += clip.frames
-    return Views(motion.skeleton, clips, keypoints_2d, pose_3d)
+    return Views(motion.skeleton, clips, keypoints_2d, pose_3d, None if valid.all() else valid)
 
 
-def _yaw(seed: int, subject: str, name: str) -> float:
-    """A turn in radians that depends on nothing but its arguments."""
-    words = [seed, *f"{subject}/{name}".encode()]
-    return float(np.random.default_rng(words).uniform(0, 2 * math.pi))
+def _as_input(pixels: Tensor, camera: Camera, channels: int) -> Tensor:
+    """Normalised by the image width, with a score of 1 where one is wanted and there is none."""
+    normalized = normalize_screen(pixels[..., :channels], camera.width, camera.height)
+    return torch.nn.functional.pad(normalized, (0, channels - normalized.shape[-1]), value=1.0)
+
+
+def _random(seed: int, *names: str) -> np.random.Generator:
+    """Draws that depend on nothing but the arguments."""
+    return np.random.default_rng([seed, *"/".join(names).encode()])

@@ -18,6 +18,7 @@ from gcnpose.data.camera import (
     world_to_camera,
 )
 from gcnpose.data.motion import MotionSet
+from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.views import Clip, Views
 from gcnpose.skeleton import Skeleton
 
@@ -102,13 +103,24 @@ class FixedWindows:
         step: Frames between the starts of two windows.
         flip: Probability of a horizontal flip.
         device: Where the arrays are kept.
+        noise: Errors on projected 2D, drawn anew each time that a window is taken.
     """
 
-    def __init__(self, views: Views, window: int, step: int, flip: float, device: torch.device) -> None:
+    def __init__(
+        self,
+        views: Views,
+        window: int,
+        step: int,
+        flip: float,
+        device: torch.device,
+        noise: KeypointNoise | None = None,
+    ) -> None:
         self.table = _WindowTable(views.clips, window, step, device)
         self.keypoints_2d = views.keypoints_2d.to(device)
         self.pose_3d = views.pose_3d.to(device)
         self.flip = _Flip(views.skeleton, flip, device)
+        self.noise = noise
+        self.detected = torch.tensor([clip.detected for clip in views.clips], device=device)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -126,6 +138,9 @@ class FixedWindows:
         pose_3d = self.pose_3d.flatten(0, 1)[places]
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
+        if self.noise is not None:
+            detected = self.detected[self.table.clip[indices]][:, None, None, None]
+            keypoints_2d = torch.where(detected, keypoints_2d, self.noise.apply(keypoints_2d, generator))
         return Batch(keypoints_2d, pose_3d, valid)
 
 
@@ -146,8 +161,9 @@ class DrawnWindows:
         bone_scale: Standard deviation of the factor on each bone's length, the same left and right.
         body_scale: Half range of the factor on the whole body and its path.
         tempo: Half range of the playback speed.
-        input_channels: 2, or 3 with a score, which is 1.
+        input_channels: 2, or 3 with a score, which is 1 but for the noise.
         device: Where the motion is kept.
+        noise: Errors on the 2D.
     """
 
     def __init__(
@@ -163,6 +179,7 @@ class DrawnWindows:
         tempo: float,
         input_channels: int,
         device: torch.device,
+        noise: KeypointNoise | None = None,
     ) -> None:
         clips: list[Clip] = []
         first = 0
@@ -182,6 +199,7 @@ class DrawnWindows:
         self.tempo = tempo
         self.root = motion.skeleton.root_index
         self.input_channels = input_channels
+        self.noise = noise
 
     def __len__(self) -> int:
         return len(self.table)
@@ -211,6 +229,8 @@ class DrawnWindows:
         pose_3d = pose_3d.take_along_dim(joints[..., None], dim=2)
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
+        if self.noise is not None:
+            keypoints_2d = self.noise.apply(keypoints_2d, generator)
         return Batch(keypoints_2d, pose_3d, valid)
 
     def _play(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

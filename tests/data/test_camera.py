@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -12,6 +13,7 @@ from gcnpose.data.camera import (
     Rig,
     denormalize_screen,
     h36m_rig,
+    humaneva_rig,
     normalize_screen,
     project,
     rotate_about_vertical,
@@ -172,10 +174,46 @@ def test_h36m_rig_is_the_published_calibration():
     assert last.focal_px == pytest.approx((1145.5113525390625, 1144.77392578125))
 
 
-@pytest.mark.parametrize("subject", H36M_SUBJECTS)
-def test_h36m_rig_sees_a_person_upright(subject):
-    rig = Rig.from_cameras(h36m_rig(subject))
-    points_camera, pixels = see(standing_person().expand(4, -1, -1), rig)
+@pytest.mark.parametrize(
+    ("subject", "rotation", "translation_mm"),
+    [
+        (
+            "S1",
+            [
+                [-0.143362, 0.989627, 0.009217],
+                [0.167173, 0.033395, -0.985362],
+                [-0.975449, -0.139723, -0.170226],
+            ],
+            [-88.085494, 804.781346, 4315.339452],
+        ),
+        (
+            "S2",
+            [
+                [-0.152389, 0.988262, 0.010755],
+                [0.170400, 0.036991, -0.984680],
+                [-0.973520, -0.148222, -0.174037],
+            ],
+            [-8.996069, 797.610556, 4365.802204],
+        ),
+    ],
+)
+def test_humaneva_rig_is_the_published_calibration(subject, rotation, translation_mm):
+    """C1 as world-to-camera matrices: YxZhxn/Ray3D, lib/dataset/humaneva_dataset.py."""
+    camera = humaneva_rig(subject)[0]
+    w, x, y, z = camera.orientation
+    turn = Rotation.from_quat([x, y, z, w]).inv()
+    np.testing.assert_allclose(turn.as_matrix(), rotation, atol=1e-6)
+    np.testing.assert_allclose(-turn.apply(camera.translation), np.array(translation_mm) / 1000, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("measured_rig", "subject"),
+    [(h36m_rig, subject) for subject in H36M_SUBJECTS]
+    + [(humaneva_rig, subject) for subject in ("S1", "S2", "S3")],
+)
+def test_measured_rigs_see_a_person_upright(measured_rig, subject):
+    rig = Rig.from_cameras(measured_rig(subject))
+    points_camera, pixels = see(standing_person().expand(len(rig), -1, -1), rig)
     assert points_camera[..., 2].min() > 2
     assert inside(pixels, rig).all()
     feet, head = pixels[:, 0::3, 1], pixels[:, 2::3, 1]
@@ -185,6 +223,8 @@ def test_h36m_rig_sees_a_person_upright(subject):
 def test_unknown_subject_names_the_known_ones():
     with pytest.raises(InputError, match="no calibrated subject 'S2'; it has S1, S5, S6, S7, S8, S9, S11"):
         h36m_rig("S2")
+    with pytest.raises(InputError, match="HumanEva has no calibrated subject 'S4'; it has S1, S2, S3"):
+        humaneva_rig("S4")
 
 
 @pytest.mark.parametrize("num_cameras", [1, 4, 9])

@@ -69,3 +69,32 @@ def test_projected_keypoints_have_score_one() -> None:
     views = fixed_views(small_motion(), h36m_rig(), seed=0, input_channels=3)
     assert (views.keypoints_2d[..., 2] == 1).all()
     assert views.keypoints_2d[..., :2].abs().max() < 1.1
+
+
+def test_only_the_cameras_that_saw_a_sequence() -> None:
+    motion = with_own_camera(small_motion())
+    rig = [PLAIN, dataclasses.replace(PLAIN, name="other", translation=(0, -6, 1))]
+    first, *rest = motion.sequences
+    seen_once = dataclasses.replace(
+        motion,
+        sequences=[dataclasses.replace(first, cameras=("other",)), *rest],
+        cameras={sequence.subject: rig for sequence in motion.sequences},
+    )
+    views = fixed_views(seen_once, h36m_rig(), seed=0)
+    assert [(clip.subject, clip.camera) for clip in views.clips] == [
+        ("A", "other"),
+        ("B", "plain"),
+        ("B", "other"),
+        ("C", "plain"),
+        ("C", "other"),
+    ]
+
+
+def test_valid_rows_of_every_view() -> None:
+    motion = small_motion()
+    assert fixed_views(motion, h36m_rig(), seed=0).valid is None
+    some = np.arange(40) % 3 == 0
+    sequences = [dataclasses.replace(motion.sequences[1], valid=some), motion.sequences[2]]
+    valid = fixed_views(dataclasses.replace(motion, sequences=sequences, splits={}), h36m_rig(), seed=0).valid
+    assert valid is not None
+    np.testing.assert_array_equal(valid, np.concatenate([some] * 4 + [np.ones(160, bool)]))
