@@ -19,6 +19,8 @@ from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 
 FORMAT = "gcnpose checkpoint 1"
+BEST = "best.pt"
+"""The checkpoint that a run folder stands for."""
 REQUIRED = ("format", "config", "skeleton", "model", "epoch", "yardsticks")
 
 
@@ -42,10 +44,15 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU.
 
+    Args:
+        path: The file, or a run folder, which stands for the best checkpoint in it.
+
     Raises:
         InputError: if there is no such file, it is damaged, or not a checkpoint of this program.
     """
     path = Path(path)
+    if path.is_dir():
+        path = path / BEST
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:

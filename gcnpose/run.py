@@ -22,24 +22,28 @@ from gcnpose.build import (
     build_views,
     build_windows,
 )
-from gcnpose.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config, load_config
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError, RunError
-from gcnpose.evaluation import Lift, Yardsticks, evaluate, format_report, score, write_report
+from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.nn import UGCN
+from gcnpose.protocols import PROTOCOLS
+from gcnpose.report import format_report, write_report
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
-LAST, BEST, CONFIG, SKELETON = "last.pt", "best.pt", "config.yaml", "skeleton.yaml"
+LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 
 
 def train(config: Config, say: Any = print) -> Path:
     """Trains, keeps the best checkpoint by the validation subjects, and scores it once on the test subjects.
+
+    Without validation subjects the last epoch's weights are the best checkpoint.
 
     Args:
         config: The experiment.
@@ -86,7 +90,7 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
     """Scores a checkpoint on its test subjects, or on other motion.
 
     Args:
-        path: The checkpoint.
+        path: The checkpoint, or a run folder.
         overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
             and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
         say: Takes each line of progress.
@@ -118,7 +122,7 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
     yardsticks = Yardsticks(**content["yardsticks"])
-    report = _evaluate(config, model.to(device), motion, build_views(config, motion), yardsticks, device)
+    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
     say(format_report(report))
     name = f"{config.name}-evaluation"
     with Tracker.start(config.tracking, name, config_to_dict(config), {"checkpoint": str(path)}) as tracker:
@@ -163,7 +167,8 @@ class _Run:
             config.seed,
             self.device,
         )
-        self.validation = build_views(config, self.motion["validation"])
+        chooses = self.motion.get("validation")
+        self.validation = None if chooses is None else build_views(config, chooses)
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
@@ -184,6 +189,8 @@ class _Run:
             f"{self.trainer.steps_per_epoch} steps per epoch, {config.train.epochs - first} epochs "
             f"on {self.device}"
         )
+        if self.validation is None:
+            self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
         mlflow_run = None if content is None else content["mlflow_run"]
         settings = {**config_to_dict(config), "parameters": parameters}
         try:
@@ -217,14 +224,17 @@ class _Run:
         self.say(_epoch_line(row, config.train.epochs))
 
     def _validate(self) -> dict[str, float]:
-        """Mean over the frames of the validation subjects, each lifted once."""
+        """Mean over the frames of the validation subjects, each lifted once; nothing where there are none."""
+        views = self.validation
+        if views is None:
+            return {}
         self.model.eval()
-        inputs = [self.validation.keypoints_2d[clip.rows].to(self.device) for clip in self.validation.clips]
+        inputs = [views.keypoints_2d[clip.rows].to(self.device) for clip in views.clips]
         window, batch_size = self.config.data.window, self.config.evaluation.batch_size
         lifted = lift_windows(
             self.model, self.skeleton, inputs, window, window, flip=False, batch_size=batch_size
         )
-        means = score([poses.cpu() for poses in lifted], self.validation)["mean_over_frames"]
+        means = score([poses.cpu() for poses in lifted], views)["mean_over_frames"]
         return {
             f"val/{name}": means[name] for name in ("mpjpe_mm", "p_mpjpe_mm", "mpjve_mm", "acceleration_mm")
         }
@@ -232,7 +242,7 @@ class _Run:
     def _save(
         self, folder: Path, epoch: int, row: Mapping[str, float], digests: dict[str, str], run: str | None
     ) -> None:
-        improved = row.get("val/mpjpe_mm", float("inf")) < self.best
+        improved = self.validation is None or row.get("val/mpjpe_mm", float("inf")) < self.best
         self.best = min(self.best, row.get("val/mpjpe_mm", float("inf")))
         content = {
             "config": config_to_dict(self.config),
@@ -269,7 +279,7 @@ class _Run:
         _, _, model = restore_model(load_checkpoint(folder / BEST), folder / BEST)
         model = model.to(self.device)
         views = build_views(config, self.motion["test"])
-        report = _evaluate(config, model, self.motion["test"], views, self.yardsticks, self.device)
+        report = _evaluate(config, model, views, self.yardsticks, self.device)
         write_report(report, folder / "report.json")
         self._draw(model, views, folder / "poses.png")
         self.say(format_report(report))
@@ -304,7 +314,7 @@ class _Run:
 
 
 def _evaluate(
-    config: Config, model: UGCN, motion: MotionSet, views: Views, yardsticks: Yardsticks, device: torch.device
+    config: Config, model: UGCN, views: Views, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
     settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window
@@ -318,19 +328,24 @@ def _evaluate(
         ),
     }
     lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
-    report = evaluate(lifts, views, _keypoint_source(motion), yardsticks, device)
+    protocol = PROTOCOLS[settings.protocol]
+    report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
     return {**report, "inference": {"window": window, "step": settings.step, "flip": flip}}
 
 
-def _keypoint_source(motion: MotionSet) -> str:
-    own = [bool(sequence.keypoints_2d) for sequence in motion.sequences]
-    if all(own):
-        return "the motion's own"
-    return (
-        "the motion's own where it has some, else projected ground truth"
-        if any(own)
-        else "projected ground truth"
-    )
+def _keypoint_source(config: Config, views: Views) -> str:
+    keypoints = config.data.keypoints
+    projected = [clip for clip in views.clips if not clip.detected]
+    own, projection = "the motion's own", "projected ground truth"
+    if keypoints.ground_truth_weight > 0:
+        own += f" mixed with {keypoints.ground_truth_weight:g} ground truth"
+    if keypoints.noise.scale > 0 and projected:
+        projection += " with noise"
+    if not projected:
+        return own
+    if len(projected) == len(views.clips):
+        return projection
+    return f"{own} where it has some, else {projection}"
 
 
 def _log_report(tracker: Tracker, report: Mapping[str, Any]) -> None:

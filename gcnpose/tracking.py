@@ -5,7 +5,6 @@ What MLflow cannot take, because the server is down or the disk full, costs the 
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import os
@@ -30,10 +29,13 @@ from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gcnpose import served_model
 from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
+from gcnpose.nn import UGCN
+from gcnpose.nn.any_length import AnyLength
 
 logger = logging.getLogger(__name__)
 
@@ -187,51 +189,51 @@ class Tracker:
         self._client.log_inputs(self.run_id, [used])
 
     @_harmless
-    def log_model(self, model: nn.Module, example: Tensor) -> None:
-        """Stores the network as an MLflow model: a traced graph, which predicts without this package.
+    def log_model(self, model: UGCN, example: Tensor) -> None:
+        """Stores the network as an MLflow model that lifts keypoints in pixels, without this package.
 
-        Batch and frames stay free as far as the trace can follow the network: UGCN's frames have to be a
-        multiple of its ``stride_product``, at least twice that. A network that cannot be traced costs a
-        warning, not the tracking.
+        The network goes in as a traced graph, beside it the code of :mod:`gcnpose.served_model`. Batch and
+        frames are free. A network that cannot be traced costs a warning, not the tracking.
 
         Args:
             model: The network; a copy of it on the CPU in evaluation mode is stored.
-            example: An input with a batch of two or more, and as many frames as in training: a size that is 1
-                anywhere on the way is no longer free.
+            example: Normalised 2D as in training. The first of the batch becomes the model's input example,
+                as seen in an image of 1000 x 1000 pixels.
 
         Shapes:
             - example: (batch, frames, joints, channels)
         """
         import mlflow
         import numpy as np
-        from mlflow.exceptions import MlflowException
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
+        from mlflow.models import Model
 
-        network = copy.deepcopy(model).cpu().eval()
-        example = example.detach().cpu()
-        with torch.no_grad():
-            shapes = [(-1, -1, *tensor.shape[2:]) for tensor in (example, network(example))]
-        inputs, outputs = (Schema([TensorSpec(np.dtype(np.float32), shape)]) for shape in shapes)
+        pixels = example[:1].detach().cpu().numpy().astype(np.float32)
+        pixels[..., :2] = np.round((pixels[..., :2] + 1) * 500, 1)
         requirements = [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "numpy", "torch")]
-        experiment_id = self._client.get_run(self.run_id).info.experiment_id
-        # Made here, because log_model would put it into the experiment that is current in this process.
-        entry = self._client.create_logged_model(experiment_id, name="model", source_run_id=self.run_id)
-        try:
+        with tempfile.TemporaryDirectory() as folder:
+            network = Path(folder) / "network.pt2"
+            try:
+                _trace(model, network)
+            except Exception as error:
+                reason = _reason(error)
+                logger.warning("the network was not logged as a model, it cannot be traced: %s", reason)
+                return
+            experiment_id = self._client.get_run(self.run_id).info.experiment_id
+            # Made here, because log would put it into the experiment that is current in this process.
+            entry = self._client.create_logged_model(experiment_id, name="model", source_run_id=self.run_id)
             with _as_current(self._uri):
-                mlflow.pytorch.log_model(
-                    network,
+                Model.log(
+                    artifact_path=None,
+                    flavor=mlflow.pyfunc,
                     model_id=entry.model_id,
                     run_id=self.run_id,
-                    signature=ModelSignature(inputs, outputs),
-                    input_example=example.numpy(),
+                    loader_module=Path(served_model.__file__).stem,
+                    code_paths=[served_model.__file__],
+                    data_path=str(network),
+                    signature=_signature(model),
+                    input_example=(pixels, {"width": 1000.0, "height": 1000.0}),
                     pip_requirements=requirements,
-                    serialization_format="pt2",
                 )
-        except (MlflowException, OSError):
-            raise
-        except Exception as error:
-            logger.warning("the network was not logged as a model, it cannot be traced: %s", _reason(error))
 
     def finish(self, status: str = "FINISHED") -> None:
         """Ends the run as ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``; what is logged later is ignored."""
@@ -420,6 +422,29 @@ def _serve(uri: str, port: int, page: str) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
+
+
+def _trace(model: UGCN, path: Path) -> None:
+    """Writes the network as a graph of any batch and any number of frames."""
+    example = torch.zeros(2, 2, model.joints, model.input_channels)  # a size of 1 would stay 1
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames")}
+    torch.export.save(
+        torch.export.export(AnyLength.portable(model), (example,), dynamic_shapes=(free,)), path
+    )
+
+
+def _signature(model: UGCN) -> Any:
+    """What MLflow checks of a request: the shape of the keypoints, and that sizes are numbers."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+    keypoints_2d, pose_3d = (
+        Schema([TensorSpec(np.dtype(np.float32), (-1, -1, model.joints, channels))])
+        for channels in (model.input_channels, 3)
+    )
+    size = ParamSchema([ParamSpec(side, "double", None) for side in ("width", "height")])
+    return ModelSignature(keypoints_2d, pose_3d, size)
 
 
 def _connect(uri: str) -> Any:

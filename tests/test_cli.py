@@ -84,7 +84,7 @@ def test_train_and_evaluate(
     assert "epoch 2/2" in output.out and "mean over actions" in output.out
 
     assert main(["evaluate", "--output", "scores.json"]) == 0
-    assert f"{folder / 'best.pt'}: epoch " in capsys.readouterr().out
+    assert f"{folder}: epoch " in capsys.readouterr().out
     scores, report = (json.loads(path.read_text()) for path in (Path("scores.json"), folder / "report.json"))
     assert Path("scores.csv").is_file()
     assert scores["per_action"] == report["per_action"]
@@ -253,7 +253,7 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 def test_options_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(run, "evaluate_checkpoint", lambda *arguments: calls.append(arguments[:2]) or {})
-    monkeypatch.setattr("gcnpose.evaluation.write_report", lambda report, path: calls.append((path,)))
+    monkeypatch.setattr("gcnpose.report.write_report", lambda report, path: calls.append((path,)))
     monkeypatch.setattr("gcnpose.config.load_config", lambda path, overrides: (path, overrides))
     monkeypatch.setattr(run, "train", lambda config, say: calls.append(config))
     words = ["network.pt", "seed=1", "seed=2"]
@@ -287,9 +287,9 @@ def test_a_tool_is_its_subcommand(
 @pytest.mark.usefixtures("beside_runs")
 def test_evaluate_a_folder_a_file_or_the_newest(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = Path("runs") / finished.name / "best.pt"
-    for given in ([str(best.parent)], [str(best)], []):
+    for given, named in (([str(best.parent)], best.parent), ([str(best)], best), ([], best.parent)):
         assert main(["evaluate", *given, "evaluation.flip=false"]) == 0
-        assert capsys.readouterr().out.startswith(f"{best}: epoch 1, 1 sequences of C\n")
+        assert capsys.readouterr().out.startswith(f"{named}: epoch 1, 1 sequences of C\n")
 
 
 def test_evaluate_other_motion(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,6 +300,28 @@ def test_evaluate_other_motion(finished: Path, tmp_path: Path, capsys: pytest.Ca
     assert "2 sequences of X, Y" in capsys.readouterr().out
     assert json.loads(output.read_text())["frames"] == 2 * 40 * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.npz", "scores.csv", "scores.json"]
+
+
+def test_evaluate_by_a_protocol(finished: Path, tmp_path: Path, fails: Fails) -> None:
+    """Named on the command line or in the config; the paper's columns come out, in Markdown and LaTeX too."""
+    other = tmp_path / "other.npz"
+    motion = small_motion((12, 10, 10), ("S1", "S9", "S11"))
+    names = ("Sitting", "Walking 1", "Waiting 1")
+    sequences = [dataclasses.replace(s, name=name) for s, name in zip(motion.sequences, names, strict=True)]
+    dataclasses.replace(motion, sequences=sequences, splits={}).save(other)
+    given = ["evaluate", str(finished), f"data.path={other}"]
+    for way in (["--protocol", "h36m"], ["evaluation.protocol=h36m"]):
+        assert main([*given, *way, "--output", str(tmp_path / "scores.json")]) == 0
+        report = json.loads((tmp_path / "scores.json").read_text())
+        assert (report["protocol"], report["frames"]) == ("h36m", 32 * 4)
+        assert list(report["per_action"]) == ["Sitting", "Walking", "Waiting"]
+    for suffix in (".md", ".tex"):
+        output = tmp_path / f"scores{suffix}"
+        assert main([*given, "--protocol", "h36m-motionbert", "--output", str(output)]) == 0
+        assert "SitD." in output.read_text()
+    assert fails(2, *given, "--protocol", "mpi-inf-3dhp") == (
+        "protocol mpi-inf-3dhp: scores the joints of mpi_inf_3dhp17, not those of h36m17"
+    )
 
 
 def test_a_checkpoint_in_a_folder_with_an_equals_sign(finished: Path, tmp_path: Path) -> None:
@@ -335,8 +357,8 @@ def test_evaluate_motion_of_another_skeleton(finished: Path, tmp_path: Path, fai
     [
         ("nowhere/scores.json", "--output: nothing can be written in nowhere: No such file or directory"),
         ("small.yaml/scores.json", "--output: nothing can be written in small.yaml: Not a directory"),
-        ("scores.txt", "--output: expected a file name that ends in .json, not scores.txt"),
-        ("folder.json", "--output: expected a file name that ends in .json, not folder.json"),
+        ("scores.txt", "--output: expected a file name that ends in .json or .md or .tex, not scores.txt"),
+        ("folder.json", "--output: expected a file name that ends in .json or .md or .tex, not folder.json"),
     ],
 )
 def test_an_output_that_cannot_be_written(

@@ -16,8 +16,8 @@ LAYERS = (
     ("skeleton", "config"),
     ("nn", "loss", "metrics", "data", "keypoints", "viz"),
     ("build",),
-    ("checkpoint", "tracking"),
-    ("training", "evaluation", "inference"),
+    ("checkpoint", "served_model", "tracking"),
+    ("training", "evaluation", "inference", "protocols", "published", "report"),
     ("run",),
     ("export", "benchmark", "commands", "cli"),
 )
@@ -25,7 +25,17 @@ LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in part
 
 # Slow to import, or not always there: only inside the functions that need them. The drawing modules import
 # matplotlib right away and are themselves imported late.
-LATE = ("mlflow", "matplotlib", "torch_scatter", "gcnpose.viz")
+LATE = (
+    "mlflow",
+    "matplotlib",
+    "torch_scatter",
+    "cdflib",
+    "h5py",
+    "imageio_ffmpeg",
+    "onnx",
+    "onnxruntime",
+    "gcnpose.viz",
+)
 
 
 def name(path: Path) -> str:

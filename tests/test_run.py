@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from gcnpose import run
-from gcnpose.checkpoint import load_checkpoint, restore_model, save_checkpoint
+from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import load_config
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
-from gcnpose.run import BEST, LAST, evaluate_checkpoint, newest_run, resume, train
+from gcnpose.run import LAST, evaluate_checkpoint, newest_run, resume, train
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from tests.experiments import small_config, small_experiment
@@ -166,6 +166,24 @@ def test_validates_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
     folder = train(small_config(tmp_path, "train.epochs=5", "train.validate_every=2"), quiet)
     history = load_checkpoint(folder / LAST)["history"]
     assert [row["epoch"] for row in history if "val/mpjpe_mm" in row] == [2, 4, 5]
+
+
+def test_without_validation_subjects_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    splits = {"train": ("A", "B"), "test": ("C",)}
+    dataclasses.replace(small_motion((40, 30, 20)), splits=splits).save(tmp_path / "motion.npz")
+    lines: list[str] = []
+    folder = train(config, lines.append)
+    assert "no validation subjects, so the last epoch's weights will be best.pt" in lines
+    best, last = weights(folder)
+    assert all(torch.equal(best[name], last[name]) for name in last)
+    assert load_checkpoint(folder / BEST)["epoch"] == 3
+    assert not any(
+        name.startswith("val/") for row in load_checkpoint(folder / LAST)["history"] for name in row
+    )
+    (folder / "report.json").unlink()
+    assert resume(folder, quiet) == folder
+    assert (folder / "report.json").is_file()
 
 
 def test_no_validation_that_is_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,6 +538,69 @@ def test_evaluation_settings(finished: Path) -> None:
     assert len({scored["mean_over_frames"]["mpjpe_mm"] for scored in scores}) == 3
     assert report["inference"] == {"window": 16, "step": 16, "flip": False}
     assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
+
+
+def sweep(checkpoint: Path, *changes: str) -> tuple[list[str], list[float], list[float], list[float]]:
+    """What each report says of the 2D; MPJPE of the network, and of the linear yardstick, which fits A."""
+    reports = [
+        evaluate_checkpoint(checkpoint, ["data.subjects=[A]", *change.split()], quiet) for change in changes
+    ]
+    network = [report["mean_over_frames"]["mpjpe_mm"] for report in reports]
+    linear = [report["yardsticks"]["linear"]["mean_over_frames"]["mpjpe_mm"] for report in reports]
+    errors = [report["keypoints_error_px"] for report in reports]
+    return [report["keypoints"] for report in reports], network, linear, errors
+
+
+def test_noise_on_a_network_that_knew_none(finished: Path) -> None:
+    sources, network, linear, errors = sweep(
+        finished / BEST, *(f"data.keypoints.noise.scale={scale}" for scale in (0, 0.5, 1, 2))
+    )
+    plain = evaluate_checkpoint(finished / BEST, ["data.subjects=[A]"], quiet)
+    assert network[0] == plain["mean_over_frames"]["mpjpe_mm"]
+    assert linear == sorted(set(linear)), "the worse the 2D, the worse the 3D"
+    assert len(set(network)) == 4
+    assert sources[0] == "projected ground truth"
+    assert sources[1:] == ["projected ground truth with noise"] * 3
+    assert errors[0] == pytest.approx(0, abs=1e-3)
+    assert [error / errors[1] for error in errors[1:]] == pytest.approx([1, 2, 4], rel=0.3)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_between_the_prediction_and_the_truth(finished: Path, tmp_path: Path, own: bool) -> None:
+    """The paper's appendix A: 2D of any quality between a detector's, or the noise's, and the truth."""
+    motion, camera = small_motion((40, 30, 20)), h36m_rig()[0]
+    if own:
+        detected = np.random.default_rng(0).uniform(400, 600, (40, 17, 2)).astype(np.float32)
+        seen = dataclasses.replace(motion.sequences[0], keypoints_2d={camera.name: detected})
+        motion = dataclasses.replace(motion, sequences=[seen], splits={}, cameras={"A": [camera]})
+    motion.save(tmp_path / "seen.npz")
+    weights = (1, 0.75, 0.5, 0.25, 0)
+    settings = f"data.path={tmp_path / 'seen.npz'} data.keypoints.noise.scale=1"
+    sources, network, linear, _ = sweep(
+        finished / BEST,
+        f"{settings} data.keypoints.noise.scale=0 data.keypoints.detected=false",
+        *(f"{settings} data.keypoints.ground_truth_weight={weight}" for weight in weights),
+    )
+    assert network[0] == network[1] and linear[0] == linear[1]
+    assert linear[1:] == sorted(set(linear[1:]))
+    assert len(set(network[1:])) == 5
+    if own:
+        mixed = [f"the motion's own mixed with {weight} ground truth" for weight in weights[:-1]]
+        assert sources == ["projected ground truth", *mixed, "the motion's own"]
+
+
+def test_training_with_noise(finished: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path, "data.keypoints.noise.scale=1")
+    folder = train(config, quiet)
+    with pytest.raises(AssertionError):
+        assert_same_weights(folder, finished)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["keypoints"] == "projected ground truth with noise"
+    again = train(config, quiet)
+    assert_same_weights(again, folder)
+    assert (again / "report.csv").read_text() == (folder / "report.csv").read_text()
+    clean = evaluate_checkpoint(folder / BEST, ["data.keypoints.noise.scale=0"], quiet)
+    assert clean["keypoints"] == "projected ground truth"
 
 
 @pytest.mark.parametrize("change", ["model.channels=[4, 9]", "model.dropout=0.1", "skeleton=coco17"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +118,17 @@ class UGCN(nn.Module):
     def stride_product(self) -> int:
         """Frames are padded to a multiple of this."""
         return 2 ** sum(factor == 2 for factor in self.factors)
+
+    @property
+    def reach(self) -> int:
+        """Input frames farther than this from an output frame do not change it; a multiple of the strides.
+
+        An upper bound: on the longest way three temporal convolutions lie at every scale, and each doubling
+        of the frames may look at one frame beside (``"linear"``).
+        """
+        scales = [prod(self.factors[:step]) for step in range(len(self.factors) + 1)]
+        frames = 3 * (self.first.temporal.kernel_size[0] // 2) * sum(scales) + 2 * scales[-1]
+        return -(-frames // scales[-1]) * scales[-1]
 
     @torch.no_grad()
     def fix_input_statistics(self, keypoints_2d: Tensor) -> None:

@@ -73,7 +73,7 @@ def draw_poses(
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(ROWS), len(truth), squeeze=False)
-    colours = _bone_colours(skeleton)
+    colours = bone_colours(skeleton)
     for panel, points, title in zip(panels[0], keypoints[..., :2], titles, strict=True):
         _draw_bones(panel, skeleton, points, colours)
         low, high = points.min(axis=0), points.max(axis=0)
@@ -136,7 +136,7 @@ def _with_margin(extent: Array) -> Array:
     return np.maximum(1.15 * extent, max(0.5 * extent.max(), 1e-3))
 
 
-def _bone_colours(skeleton: Skeleton) -> list[str]:
+def bone_colours(skeleton: Skeleton) -> list[str]:
     """The colour of every bone: of its ends' side, or of the middle where they are on both or on none."""
     colours = {**SIDE_COLOURS, **skeleton.colours}
     side = {left: "left" for left, _ in skeleton.mirror} | {right: "right" for _, right in skeleton.mirror}

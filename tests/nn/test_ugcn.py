@@ -150,3 +150,20 @@ def test_fixed_input_statistics_are_those_of_the_data_and_stay(skeleton: Skeleto
     network(x + 5)
     assert torch.equal(network.input_norm.running_mean, before)
     assert network.first.spatial_norm.training
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"upsampling": "linear"}, {"down_up_pairs": 1}, {"temporal_kernel": 3}]
+)
+def test_reach_bounds_what_an_output_frame_sees(skeleton: Skeleton, options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    network = past_the_beginning(UGCN(skeleton, channels=(4, 6, 8), dropout=0.0, **options)).eval()
+    reach = network.reach
+    assert reach % network.stride_product == 0
+    keypoints_2d = torch.randn(1, 4 * reach, 17, 2, requires_grad=True)
+    for middle in range(2 * reach, 2 * reach + network.stride_product):
+        output = network(keypoints_2d)[0, middle].sum()
+        (gradient,) = torch.autograd.grad(output, keypoints_2d)
+        seen = gradient[0].abs().amax(dim=(1, 2)).nonzero()[:, 0]
+        farthest = max(middle - int(seen.min()), int(seen.max()) - middle)
+        assert reach / 2 < farthest <= reach

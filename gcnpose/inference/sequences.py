@@ -1,4 +1,4 @@
-"""Lifting whole sequences, as the paper does: overlapping windows and mirrored input, averaged."""
+"""Lifting whole sequences of tensors: overlapping windows as in the paper, or the whole at once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def lift_windows(
     count = flat.new_zeros(len(flat))
     for chosen in torch.tensor(starts, device=flat.device).split(batch_size):
         rows = chosen[:, None] + offsets
-        predicted = _lift(model, skeleton, flat[rows], flip)
+        predicted = lift(model, skeleton, flat[rows], flip)
         total.index_add_(0, rows.flatten(), predicted.flatten(0, 1))
         count.index_add_(0, rows.flatten(), count.new_ones(rows.numel()))
     mean = total / count[:, None, None]
@@ -72,6 +72,7 @@ def lift_whole(
     shifts: int = 1,
     flip: bool = True,
     frames_at_once: int = 256 * 96,
+    reach: int | None = None,
 ) -> list[Tensor]:
     """3D of whole sequences, each in one pass: the network is convolutional, so any length will do.
 
@@ -86,6 +87,9 @@ def lift_whole(
         shifts: Passes to average: 1, or the model's ``stride_product``.
         flip: Average with the prediction of the mirrored input.
         frames_at_once: Shifted sequences go into one forward pass up to this many frames, at least one.
+        reach: The model's ``reach``: longer sequences go in pieces of at most ``frames_at_once``, or three
+            times ``reach`` where that is more, with so many frames in common that nothing changes. None: in
+            one piece, however long.
 
     Returns:
         Positions in metres, (frames, joints, 3) for each sequence.
@@ -93,18 +97,29 @@ def lift_whole(
     lifted = []
     for sequence in sequences:
         frames = len(sequence)
-        offsets = torch.arange(frames + shifts - 1, device=sequence.device)
+        length = frames + shifts - 1
+        piece = length if reach is None else max(frames_at_once // reach - 2, 1) * reach
+        margin = reach or 0
         total = sequence.new_zeros(frames, sequence.shape[1], 3)
-        for chosen in torch.arange(shifts).split(max(frames_at_once // len(offsets), 1)):
-            rows = (offsets - chosen[:, None].to(offsets.device)).clamp(0, frames - 1)
-            predicted = _lift(model, skeleton, sequence[rows], flip)
-            for shift, poses in zip(chosen.tolist(), predicted, strict=True):
-                total += poses[shift : shift + frames]
+        for chosen in torch.arange(shifts).split(max(frames_at_once // min(length, piece + 2 * margin), 1)):
+            for first in range(0, length, piece):
+                before = min(margin, first)
+                places = torch.arange(first - before, min(first + piece + margin, length))
+                rows = (places - chosen[:, None]).clamp(0, frames - 1).to(sequence.device)
+                predicted = lift(model, skeleton, sequence[rows], flip)[:, before : before + piece]
+                for shift, poses in zip(chosen.tolist(), predicted, strict=True):
+                    start, stop = max(first - shift, 0), min(first - shift + len(poses), frames)
+                    total[start:stop] += poses[start + shift - first : stop + shift - first]
         lifted.append(total / shifts)
     return lifted
 
 
-def _lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool) -> Tensor:
+def lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool) -> Tensor:
+    """One forward pass, and where ``flip`` is set its mean with that of the mirrored input.
+
+    Shapes:
+        (batch, frames, joints, channels) -> (batch, frames, joints, 3)
+    """
     if not flip:
         return model(keypoints_2d)
     both = model(torch.cat([keypoints_2d, mirror(keypoints_2d, skeleton)]))

@@ -1,11 +1,13 @@
-"""Averaged windows against a plain loop."""
+"""Averaged windows and shifts against a plain loop; pieces against the whole."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gcnpose.inference import lift_whole, lift_windows, mirror
+from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
+from tests.motions import past_the_beginning
 
 SKELETON = Skeleton.load("h36m17")
 
@@ -65,6 +67,37 @@ def test_shifts_equal_the_loop(flip: bool, frames_at_once: int) -> None:
             later = torch.cat([keypoints_2d[:1]] * shift + [keypoints_2d])
             total += lift_whole(Positional(), SKELETON, [later], flip=flip)[0][shift:]
         torch.testing.assert_close(poses, total / 4, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shifts", [1, 4])
+@pytest.mark.parametrize("upsampling", ["repeat", "linear"])
+def test_pieces_equal_the_whole(shifts: int, upsampling: str) -> None:
+    torch.manual_seed(0)
+    network = past_the_beginning(UGCN(SKELETON, channels=(4, 6, 8), upsampling=upsampling)).eval()
+    forward = Recorded(network)
+    sequences = [torch.randn(frames, 17, 2) for frames in (1, network.reach, 5 * network.reach + 3, 403)]
+    whole = lift_whole(network, SKELETON, sequences, shifts)
+    for frames_at_once in (1, 4 * network.reach):
+        forward.frames = 0
+        pieces = lift_whole(
+            forward, SKELETON, sequences, shifts, frames_at_once=frames_at_once, reach=network.reach
+        )
+        assert forward.frames <= max(frames_at_once, 3 * network.reach)
+        for one, other in zip(whole, pieces, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+class Recorded(nn.Module):
+    """A network, and the most frames that it was given at once, mirrored ones apart."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.frames = 0
+
+    def forward(self, keypoints_2d: Tensor) -> Tensor:
+        self.frames = max(self.frames, keypoints_2d.shape[:2].numel() // 2)
+        return self.network(keypoints_2d)
 
 
 def test_shifts_cancel_what_repeats_with_the_strides() -> None:

@@ -1,0 +1,22 @@
+"""Lifts keypoints with an exported network; needs onnxruntime and numpy alone.
+
+python examples/onnx_lift.py ugcn.onnx keypoints.npy 1920 1080 pose_3d.npy
+
+keypoints.npy: (frames, joints, 2) in pixels of a 1920x1080 image, joints in the order printed. pose_3d.npy:
+(frames, joints, 3) in metres, relative to the root joint, x right, y down, z forward.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+
+network, source, width, height, target = sys.argv[1:]
+session = onnxruntime.InferenceSession(network)
+skeleton = json.loads(session.get_modelmeta().custom_metadata_map["skeleton"])
+print("joints:", ", ".join(skeleton["joints"]))
+keypoints_2d = np.load(source).astype(np.float32)
+keypoints_2d[..., :2] = keypoints_2d[..., :2] / float(width) * 2 - [1, float(height) / float(width)]
+(pose_3d,) = session.run(None, {"keypoints_2d": keypoints_2d[None]})
+np.save(target, pose_3d[0])

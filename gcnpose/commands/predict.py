@@ -1,0 +1,363 @@
+"""``gcnpose predict``: lifts a detector's keypoints to 3D."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcnpose.commands.common import Commands, say
+from gcnpose.config import Method
+from gcnpose.errors import InputError
+
+if TYPE_CHECKING:
+    from gcnpose.inference import Lifter
+    from gcnpose.keypoints.detections import Detections
+    from gcnpose.keypoints.track3d import Intrinsics, Track3D
+    from gcnpose.keypoints.tracks import KeypointTrack
+
+FORMATS = ("npz", "json", "csv", "bvh", "png", "gif", "mp4", "html")
+DEFAULT_FORMATS = "npz,html,png"
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("predict", help="lift a detector's keypoints to 3D")
+    parser.add_argument(
+        "keypoints",
+        nargs="?",
+        metavar="KEYPOINTS",
+        help="what a 2D detector wrote: a file, or a folder of files",
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="CKPT", help="checkpoint or run folder; else the newest run in runs/"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write into")
+    parser.add_argument(
+        "--formats",
+        default=DEFAULT_FORMATS,
+        metavar="A,B",
+        help=f"of {', '.join(FORMATS)}; {DEFAULT_FORMATS} if left out",
+    )
+    reading = parser.add_argument_group("what the keypoints are, where their file does not tell")
+    reading.add_argument("--format", help="of the keypoint file")
+    reading.add_argument("--layout", help="the joints: name of a graph, or path of a graph file")
+    reading.add_argument("--size", metavar="WxH", help="width and height of the images in pixels")
+    reading.add_argument("--fps", type=float, help="frames per second")
+    reading.add_argument("--sequence", help="which recording, where the file holds several")
+    reading.add_argument(
+        "--inspect",
+        nargs="?",
+        const="",
+        metavar="FRAME:PERSON",
+        help="lift nothing; print what was understood of the file, or of one person in one frame, as JSON",
+    )
+    choosing = parser.add_argument_group("whom to lift")
+    choosing.add_argument("--person", default="largest", metavar="largest|ID|all")
+    choosing.add_argument("--min-score", type=float, help="joints with a lower score count as missing")
+    choosing.add_argument(
+        "--max-gap", type=int, help="most frames in a row to fill in; longer gaps split a track"
+    )
+    choosing.add_argument("--smooth", choices=("savgol", "one-euro"), help="smooth the 2D")
+    lifting = parser.add_argument_group("how to lift")
+    way = lifting.add_mutually_exclusive_group()
+    way.add_argument("--method", choices=("windows", "shifts", "whole"), help="else the checkpoint's own")
+    way.add_argument("--fast", action="store_true", help="one pass, without the mirrored one")
+    lifting.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "auto"),
+        default="fp32",
+        help="auto: bf16 where the CPU has it, twice as fast; fp32 if left out",
+    )
+    lifting.add_argument(
+        "--conversion", type=Path, metavar="FILE", help="map of the joints to the checkpoint's"
+    )
+    lifting.add_argument(
+        "--camera", metavar="fx,fy,cx,cy", help="focal length and centre in pixels; else a guess"
+    )
+    lifting.add_argument("--floor", action="store_true", help="keep the feet on a level floor")
+    live = parser.add_argument_group("live")
+    live.add_argument(
+        "--stream",
+        action="store_true",
+        help="JSON lines from standard input to standard output; needs --size",
+    )
+    live.add_argument("--delay", type=int, help="frames between a frame and its 3D")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.keypoints is None and options.inspect:  # `--inspect FILE`
+        options.keypoints, options.inspect = options.inspect, ""
+    if options.stream:
+        _stream(options)
+    elif options.delay is not None:
+        raise InputError("--delay belongs to --stream")
+    elif options.keypoints is None:
+        raise InputError("predict needs a keypoint file or folder, or --stream")
+    elif options.inspect is not None:
+        _inspect(options)
+    else:
+        _predict(options)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    formats = _formats(options.formats)
+    intrinsics = _camera(options.camera)
+    if options.fps is not None and not 0 < options.fps <= 1000:
+        raise InputError(f"--fps: expected more than 0 and at most 1000, not {options.fps:g}")
+    if options.output is None:
+        raise InputError("predict needs --output DIR")
+    with _new_folder(options.output) as folder:
+        tracks = _select(options, _read(options))
+        if tracks[0].fps is None:
+            say("  the file tells no frame rate: 25 frames per second are played; --fps")
+        lifter = _lifter(options)
+        if intrinsics is None:
+            from gcnpose.keypoints.trajectory import guess_intrinsics
+
+            intrinsics = guess_intrinsics(tracks[0].image_size)
+            say(f"camera: guessed, a focal length of {intrinsics.focal_px[0]:g} px; --camera fx,fy,cx,cy")
+        lifted = [_lift(lifter, track, intrinsics) for track in tracks]
+        if options.floor:
+            lifted = _on_floor(lifted)
+        for kind in formats:
+            _write(kind, folder, lifted, tracks, Path(options.keypoints).name)
+        written = sorted(path.name for path in folder.iterdir())
+    say(f"{options.output}: {', '.join(written)}")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from gcnpose.keypoints.detections import inspect, inspect_person
+
+    detections = _read(options, quiet=True)
+    if not options.inspect:
+        say(json.dumps(inspect(detections), indent=2, allow_nan=False))
+        return
+    frame, colon, person = options.inspect.rpartition(":")
+    if not colon or not person.isdecimal():
+        raise InputError(f"--inspect: expected FRAME:PERSON, such as 0:0, not {options.inspect!r}")
+    say(json.dumps(inspect_person(detections, frame, int(person)), indent=2, allow_nan=False))
+
+
+def _stream(options: argparse.Namespace) -> None:
+    from gcnpose.inference.lines import lift_lines
+    from gcnpose.inference.streaming import DELAY
+    from gcnpose.keypoints.tracks import MIN_SCORE
+    from gcnpose.keypoints.trajectory import guess_intrinsics
+
+    for name in ("keypoints", "output", "format", "sequence", "inspect", "max_gap", "smooth", "floor", "fps"):
+        if getattr(options, name) not in (None, False):
+            raise InputError(f"--stream, from standard input to standard output, goes without {name}")
+    size = _size(options.size)
+    if size is None:
+        raise InputError("--stream needs --size WxH")
+    answers = lift_lines(
+        sys.stdin.buffer,
+        _lifter(options),
+        options.layout or "coco17",
+        size,
+        _camera(options.camera) or guess_intrinsics(size),
+        DELAY if options.delay is None else options.delay,
+        MIN_SCORE if options.min_score is None else options.min_score,
+    )
+    for answer in answers:
+        say(json.dumps(answer, allow_nan=False))
+
+
+def _read(options: argparse.Namespace, quiet: bool = False) -> Detections:
+    from gcnpose.keypoints.reading import read_keypoints
+
+    detections = read_keypoints(
+        options.keypoints, options.format, options.layout, _size(options.size), options.sequence
+    )
+    if not quiet:
+        frames = len(detections.frame_labels)
+        say(f"{options.keypoints}: {detections.format}, {detections.layout.name}, {frames} frames")
+        for sentence in (*detections.assumptions, *detections.repairs):
+            say(f"  {sentence}")
+    return detections
+
+
+def _select(options: argparse.Namespace, detections: Detections) -> list[KeypointTrack]:
+    """The tracks to lift, smoothed."""
+    from dataclasses import replace
+
+    from gcnpose.keypoints.smoothing import one_euro, savitzky_golay
+    from gcnpose.keypoints.tracks import MAX_GAP, MIN_SCORE, select
+
+    tracks = select(
+        detections,
+        options.person,
+        MIN_SCORE if options.min_score is None else options.min_score,
+        MAX_GAP if options.max_gap is None else options.max_gap,
+        lambda sentence: say(f"  {sentence}"),
+    )
+    if options.fps is not None:
+        tracks = [replace(track, fps=options.fps) for track in tracks]
+    if options.smooth == "savgol":
+        return [savitzky_golay(track) for track in tracks]
+    if options.smooth == "one-euro":
+        fps = tracks[0].fps
+        if fps is None:
+            raise InputError(
+                "--smooth one-euro needs the frames per second, which the file does not tell: --fps"
+            )
+        return [one_euro(track, fps) for track in tracks]
+    return tracks
+
+
+def _lifter(options: argparse.Namespace) -> Lifter:
+    from gcnpose.checkpoint import BEST
+    from gcnpose.inference import Lifter
+    from gcnpose.run import newest_run
+
+    path = newest_run("runs", BEST) if options.checkpoint is None else Path(options.checkpoint)
+    method: Method | None = "whole" if options.fast else options.method
+    flip = False if options.fast else None
+    return Lifter.load(path, method, flip, options.precision, options.conversion)
+
+
+def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track3D:
+    from dataclasses import replace
+
+    from gcnpose.keypoints.trajectory import fit_translation
+
+    start = time.perf_counter()
+    seen = lifter.convert(track)
+    lifted = lifter(seen)
+    seconds = time.perf_counter() - start
+    frames = f"{len(lifted.frames)} frames from {track.first_frame} on"
+    say(f"person {track.person}: {frames}, lifted by {lifter.method} in {seconds:.1f} s")
+    try:
+        translation = fit_translation(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
+    except InputError as error:
+        say(f"  without a place in space: {error}")
+        return lifted
+    return replace(lifted, translation=translation, intrinsics=intrinsics)
+
+
+def _on_floor(tracks: list[Track3D]) -> list[Track3D]:
+    from gcnpose.keypoints.trajectory import estimate_floor, stand_on_floor
+    from gcnpose.viz.scene import STEEPEST_DEGREES
+
+    for track in tracks:
+        if track.translation is None:
+            raise InputError(f"--floor: person {track.person} has no place in space; leave --floor out")
+    floor = estimate_floor(tracks)
+    tilt = math.degrees(math.acos(min(max(-float(floor.up[1]), -1.0), 1.0)))
+    if tilt > STEEPEST_DEGREES:
+        raise InputError(
+            f"--floor: the feet show none, or one tilted by {tilt:.0f} degrees; leave --floor out"
+        )
+    say(f"floor: seen from a camera that looks down by {math.degrees(math.asin(-floor.up[2])):.0f} degrees")
+    return [stand_on_floor(track, floor) for track in tracks]
+
+
+def _write(
+    kind: str, folder: Path, lifted: Sequence[Track3D], tracks: Sequence[KeypointTrack], title: str
+) -> None:
+    """Writes the tracks in one of the formats."""
+    if kind in ("npz", "json", "csv"):
+        from gcnpose.export.tracks import write_csv, write_json, write_npz
+
+        {"npz": write_npz, "json": write_json, "csv": write_csv}[kind](folder / f"tracks.{kind}", lifted)
+    elif kind == "bvh":
+        _write_bvh(folder, lifted)
+    elif kind == "html":
+        from gcnpose.viz.player import write_html
+
+        write_html(folder / "player.html", lifted, title, tracks)
+    elif kind == "png":
+        from gcnpose.viz.animation import write_sheet
+
+        write_sheet(folder / "poses.png", lifted, tracks)
+    else:
+        from gcnpose.viz.animation import write_animation
+
+        write_animation(folder / f"poses.{kind}", lifted, tracks)
+
+
+def _write_bvh(folder: Path, lifted: Sequence[Track3D]) -> None:
+    """A file for each track, standing on the floor, in the same world."""
+    import numpy as np
+
+    from gcnpose.export.bvh import write_bvh
+    from gcnpose.keypoints.names import safe_name
+    from gcnpose.viz.scene import make_scene
+
+    scene = make_scene(lifted)
+    parts = Counter(track.person for track in lifted)
+    for performer in scene.people:
+        track, (x, y, z) = performer.track, np.moveaxis(performer.positions, -1, 0)
+        name = f"person_{safe_name(track.person)}"
+        name += f"_from_{track.frames[0]}" if parts[track.person] > 1 else ""
+        write_bvh(
+            folder / f"{name}.bvh", track.skeleton, np.stack([x, -z, y - scene.floor], axis=-1), scene.fps
+        )
+
+
+def _formats(text: str) -> list[str]:
+    formats = [word.strip() for word in text.split(",")]
+    for word in formats:
+        if word not in FORMATS:
+            raise InputError(f"--formats: expected some of {','.join(FORMATS)}, not {word!r}")
+    return list(dict.fromkeys(formats))
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text)
+    if not match:
+        raise InputError(f"--size: expected WxH in pixels, such as 1920x1080, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _camera(text: str | None) -> Intrinsics | None:
+    from gcnpose.keypoints.track3d import Intrinsics
+
+    if text is None:
+        return None
+    try:
+        fx, fy, cx, cy = (float(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"--camera: expected fx,fy,cx,cy in pixels, not {text!r}") from None
+    if not (all(map(math.isfinite, (fx, fy, cx, cy))) and fx > 0 and fy > 0):
+        raise InputError(f"--camera: expected finite numbers, fx and fy more than 0, not {text!r}")
+    return Intrinsics((fx, fy), (cx, cy))
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A folder beside the output, whose files are moved there at the end, and never if anything fails.
+
+    Files that the output has already stay there, unless one of the same name replaces them.
+
+    Raises:
+        InputError: if the output cannot be a folder.
+    """
+    output = output.resolve()
+    if not output.name or (output.exists() and not output.is_dir()):
+        raise InputError(f"--output: {output} cannot be the folder to write into")
+    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"--output: nothing can be written in {output.parent}: {error.strerror}") from error
+    try:
+        yield partial
+        output.mkdir(exist_ok=True)
+        for path in partial.iterdir():
+            os.replace(path, output / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

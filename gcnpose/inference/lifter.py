@@ -1,0 +1,198 @@
+"""A trained network applied to the keypoint tracks of any detector."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gcnpose.build import build_device
+from gcnpose.checkpoint import load_checkpoint, restore_model
+from gcnpose.config import Config, Method
+from gcnpose.data.camera import normalize_screen
+from gcnpose.errors import InputError
+from gcnpose.inference.sequences import lift, lift_whole, lift_windows
+from gcnpose.keypoints.conversion import Conversion
+from gcnpose.keypoints.track3d import Track3D
+from gcnpose.keypoints.tracks import KeypointTrack
+from gcnpose.nn import UGCN
+from gcnpose.skeleton import Skeleton
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+# Windows per forward pass: on a CPU as many as its caches hold the features of, which is fastest there.
+_WINDOWS_AT_ONCE = {"cpu": 16}
+_WINDOWS_AT_ONCE_ELSEWHERE = 256
+
+
+class Lifter:
+    """Lifts keypoint tracks to 3D::
+
+        detections = read_keypoints("video.json")
+        lifter = Lifter.load("runs/ugcn-.../best.pt")
+        for track in select(detections, person="all"):
+            track_3d = lifter(track)
+
+    Args:
+        model: In evaluation mode; its device is where the lifting is done.
+        skeleton: Of the model.
+        config: The experiment that the model is from: window, step, flip, and the method unless one is given.
+        method: ``"windows"``: overlapping windows, averaged, as in the paper. ``"shifts"``: the whole track
+            once per phase of the network's strides, averaged; smoother for the same work. ``"whole"``: the
+            whole track in one pass. None: the first of the config's.
+        flip: Average with the prediction of the mirrored input; None: as the config says.
+        precision: ``"bf16"`` computes features in bfloat16, which is twice as fast on CPUs that have
+            instructions for it; ``"auto"`` does so there, where several predictions are averaged.
+        conversion: File of the map from the tracks' joints to the model's; None: the shipped one.
+
+    Raises:
+        InputError: if method or precision is none of these.
+    """
+
+    def __init__(
+        self,
+        model: UGCN,
+        skeleton: Skeleton,
+        config: Config,
+        method: Method | None = None,
+        flip: bool | None = None,
+        precision: Precision = "fp32",
+        conversion: str | Path | None = None,
+    ) -> None:
+        self.model = model
+        self.skeleton = skeleton
+        self.window = config.data.window
+        self.step = config.evaluation.step
+        self.method = config.evaluation.methods[0] if method is None else method
+        self.flip = config.evaluation.flip if flip is None else flip
+        self.conversion = conversion
+        self.device = next(model.parameters()).device
+        for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):
+            if given not in known:
+                raise InputError(f"expected one of {', '.join(known)}, not {given!r}")
+        self.bf16 = precision == "bf16" or (
+            precision == "auto" and self.method != "whole" and self.device.type == "cpu" and _cpu_has_bf16()
+        )
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        method: Method | None = None,
+        flip: bool | None = None,
+        precision: Precision = "fp32",
+        conversion: str | Path | None = None,
+        device: str = "auto",
+    ) -> Lifter:
+        """The lifter of a checkpoint.
+
+        Args:
+            checkpoint: The file, or a run folder.
+            method, flip, precision, conversion: As of the class.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+
+        Raises:
+            InputError: if the checkpoint cannot be used, or the device is not there.
+        """
+        config, skeleton, model = restore_model(load_checkpoint(checkpoint), checkpoint)
+        model = model.to(build_device(dataclasses.replace(config, device=device)))
+        return cls(model, skeleton, config, method, flip, precision, conversion)
+
+    def __call__(self, track: KeypointTrack) -> Track3D:
+        """Root-relative 3D of every frame of a track, its joints converted where they are others.
+
+        Raises:
+            InputError: if there is no conversion for the track's joints, or a keypoint is not finite.
+        """
+        wrong = np.argwhere(~np.isfinite(track.keypoints_2d).all(axis=-1))
+        if len(wrong):
+            frame, joint = wrong[0]
+            raise InputError(
+                f"person {track.person}, frame {track.first_frame + frame}, joint {joint}: is not finite"
+            )
+        track = self.convert(track)
+        positions = self.lift(self.network_input(track.keypoints_2d, track.score, track.image_size))
+        return Track3D(
+            person=track.person,
+            skeleton=self.skeleton,
+            fps=track.fps,
+            frames=track.first_frame + np.arange(len(positions), dtype=np.int64),
+            positions=positions,
+            translation=None,
+            score=track.score,
+            measured=track.measured,
+        )
+
+    def convert(self, track: KeypointTrack) -> KeypointTrack:
+        """The track in the joints of the model; itself, if it is already.
+
+        Raises:
+            InputError: if there is no conversion, or it has faults.
+        """
+        if track.layout == self.skeleton.name:
+            return track
+        return Conversion.load(track.layout, self.skeleton, self.conversion).convert(track)
+
+    def network_input(
+        self,
+        keypoints_2d: npt.NDArray[np.float32],
+        score: npt.NDArray[np.float32],
+        image_size: tuple[int, int],
+    ) -> Tensor:
+        """Keypoints in the joints of the model, normalised, with the score where the model takes one.
+
+        Shapes:
+            keypoints_2d (frames, joints, 2) pixels, score (frames, joints) -> (frames, joints, 2 or 3)
+        """
+        pixels = torch.from_numpy(np.concatenate([keypoints_2d, score[..., None]], axis=-1, dtype=np.float32))
+        width, height = image_size
+        return normalize_screen(pixels, width, height)[..., : self.model.input_channels].to(self.device)
+
+    def lift(self, sequence: Tensor) -> npt.NDArray[np.float32]:
+        """3D of normalised keypoints by the lifter's method, in memory that does not grow with the frames.
+
+        Shapes:
+            (frames, joints, channels) -> (frames, joints, 3)
+        """
+        windows = _WINDOWS_AT_ONCE.get(self.device.type, _WINDOWS_AT_ONCE_ELSEWHERE)
+        with self.autocast():
+            if self.method == "windows":
+                (lifted,) = lift_windows(
+                    self.model, self.skeleton, [sequence], self.window, self.step, self.flip, windows
+                )
+            else:
+                (lifted,) = lift_whole(
+                    self.model,
+                    self.skeleton,
+                    [sequence],
+                    self.model.stride_product if self.method == "shifts" else 1,
+                    self.flip,
+                    4 * windows * self.window,
+                    self.model.reach,
+                )
+        return lifted.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def lift_window(self, window: Tensor) -> Tensor:
+        """3D of one window in one pass, with the lifter's flip and precision.
+
+        Shapes:
+            (frames, joints, channels) -> (frames, joints, 3), on the CPU
+        """
+        with self.autocast():
+            return lift(self.model, self.skeleton, window[None], self.flip)[0].float().cpu()
+
+    def autocast(self) -> torch.autocast:
+        """The precision, for a ``with`` statement."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 in one instruction; False where PyTorch cannot tell."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,129 @@
+"""Where on the timeline a frame stands, by what the file calls it: a number, a time or a file name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_LARGEST = 2**62  # Beyond it a number is a hash, and no int64.
+_SHORTEST_MS = 5  # No camera is faster than 200 frames per second.
+_SPARSEST = (
+    5  # Mean step of frame numbers, in their smallest step; image ids of a data set lie farther apart.
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Frames in the order of time.
+
+    Attributes:
+        order: Positions of the frames in the file, in the order of time.
+        numbers: Frame numbers, strictly increasing; a gap in them is a gap in time.
+        from_labels: The numbers come from the labels. Otherwise they count the frames from 0.
+        fps: Frames per second, where the labels are times.
+        assumption: What was assumed, a sentence; empty where nothing was.
+
+    Shapes:
+        order, numbers: (frames,) int64
+    """
+
+    order: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
+    from_labels: bool
+    fps: float | None = None
+    assumption: str = ""
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which ``2.jpg`` comes before ``10.jpg``."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return tuple((0, int(part[:30]), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in parts)
+
+
+def timeline(labels: Sequence[str], times: bool = False) -> Timeline:
+    """Orders frames by their labels.
+
+    Labels are frame numbers if they are whole numbers, or names that hold one, and do not lie as far apart
+    as the image ids of a data set do.
+
+    Args:
+        labels: One per frame, all different, in the order of the file.
+        times: The labels are times: in milliseconds if they stand 5 or more apart, in seconds if they have
+            fractions, otherwise frame numbers after all.
+    """
+    count = len(labels)
+    stamps = _as_numbers(labels) if times and count > 1 else None
+    if stamps is not None and (_median_step(stamps) >= _SHORTEST_MS or (stamps % 1 != 0).any()):
+        return _by_time(stamps)
+    values = _whole_numbers(labels)
+    if values is None:
+        order = np.array(sorted(range(count), key=lambda place: natural_key(labels[place])), dtype=np.int64)
+        assumption = "" if count < 2 else "the frames have no numbers: taken as consecutive, in order of name"
+        return Timeline(order, np.arange(count), False, assumption=assumption)
+    order = np.argsort(values, kind="stable")
+    numbers = values[order]
+    if count == 1:
+        return Timeline(order, numbers, True)
+    steps = np.diff(numbers)
+    step = int(np.gcd.reduce(steps))
+    if np.median(steps) != step and steps.mean() > _SPARSEST * step:
+        first = ", ".join(map(str, numbers[:3]))
+        assumption = f"the images are numbered {first} ... and not one by one: taken as consecutive frames"
+        return Timeline(order, np.arange(count), False, assumption=assumption)
+    if step > 1:
+        numbers = numbers[0] + (numbers - numbers[0]) // step
+        assumption = f"the frame numbers go up by {step}: taken as consecutive frames"
+        return Timeline(order, numbers, True, assumption=assumption)
+    return Timeline(order, numbers, True)
+
+
+def _by_time(stamps: npt.NDArray[np.float64]) -> Timeline:
+    """Frames on a grid of the median step."""
+    order = np.argsort(stamps, kind="stable")
+    step = _median_step(stamps)
+    if step <= 0:
+        return Timeline(order, np.arange(len(stamps)), False)
+    forward = np.clip(np.round(np.diff(stamps[order]) / step), 1, _LARGEST // len(stamps)).astype(np.int64)
+    numbers = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(forward)])
+    unit, per_second = ("ms", 1000) if step >= _SHORTEST_MS else ("s", 1)
+    fps = round(per_second / step, 3)
+    assumption = (
+        f"the frames have times and no numbers: taken as {fps:g} frames per second, by the median step of "
+        f"{step:g} {unit}"
+    )
+    return Timeline(order, numbers, False, fps=fps, assumption=assumption)
+
+
+def _median_step(stamps: npt.NDArray[np.float64]) -> float:
+    return float(np.median(np.diff(np.sort(stamps))))
+
+
+def _as_numbers(labels: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    try:
+        stamps = np.array([float(label) for label in labels])
+    except ValueError:
+        return None
+    return stamps if np.isfinite(stamps).all() else None
+
+
+def _whole_numbers(labels: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """The frame numbers in labels, all different; None if they hold none.
+
+    Several numbers in a name: the last that differs from name to name, as in ``1_13_14_mp4-0003_jpg``.
+    """
+    groups = [re.findall(r"[0-9]+", _without_endings(label)) for label in labels]
+    for place in range(1, min(map(len, groups), default=0) + 1):
+        values = [int(group[-place]) if len(group[-place]) < 20 else _LARGEST for group in groups]
+        if len(set(values)) == len(values) and max(values) < _LARGEST:
+            return np.array(values, dtype=np.int64)
+    return None
+
+
+def _without_endings(label: str) -> str:
+    """A file name without its folder, and without what stands behind the frame number and may hold digits."""
+    name = re.sub(r"\.rf\.[0-9a-f]+(?=\.|$)", "", re.split(r"[/\\]", label)[-1])  # Roboflow's hash
+    return re.sub(r"(\.[A-Za-z][A-Za-z0-9]{0,4})+$", "", name)

@@ -1,0 +1,49 @@
+"""UGCN in a form that can be traced once for any batch and any number of frames."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from gcnpose.nn.partition_conv import PartitionConv
+from gcnpose.nn.ugcn import UGCN
+
+
+class AnyLength(nn.Module):
+    """Pads the frames before the network does, without a branch.
+
+    UGCN pads only where the frames are no multiple of its strides, and a tracer records one side of that
+    branch. Here as many last frames are added as the network would add, none at the least, so that it never
+    pads by itself.
+
+    Args:
+        network: The network, which is not copied.
+
+    Shapes:
+        - input and output: as the network's
+    """
+
+    def __init__(self, network: UGCN) -> None:
+        super().__init__()
+        self.network = network
+
+    @classmethod
+    def portable(cls, network: UGCN) -> "AnyLength":
+        """A copy for evaluation on the CPU that sums messages as a matrix product, for any runtime."""
+        network = copy.deepcopy(network).cpu()
+        for layer in network.modules():
+            if isinstance(layer, PartitionConv):
+                layer.aggregation = "dense"
+        return cls(network).eval()
+
+    def forward(self, keypoints_2d: Tensor) -> Tensor:
+        frames, scale = keypoints_2d.shape[1], self.network.stride_product
+        blocks = (frames + scale - 1) // scale
+        if not torch.jit.is_tracing():  # type: ignore[attr-defined]
+            # torch.export takes a size that it knows for different from 1, and would rule out one block. A
+            # number that is read from a tensor it does not know.
+            blocks = torch.full((), blocks, dtype=torch.int64).item()  # type: ignore[assignment]
+            torch._check(blocks >= 1)
+            torch._check(blocks * scale >= frames)
+        rows = torch.arange(blocks * scale, device=keypoints_2d.device).clamp(max=frames - 1)
+        return self.network(keypoints_2d[:, rows])[:, :frames]

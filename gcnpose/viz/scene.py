@@ -1,0 +1,138 @@
+"""3D tracks as a scene to look at: one clock, a level floor, people who do not stand in one another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gcnpose.errors import InputError
+from gcnpose.keypoints.checked import check_tracks
+from gcnpose.keypoints.track3d import Track3D
+from gcnpose.keypoints.tracks import KeypointTrack
+from gcnpose.keypoints.trajectory import Floor, estimate_floor
+
+FRAMES_PER_SECOND = 25.0
+"""Where no file tells the frame rate."""
+APART_M = 1.2
+"""Between people whose places are not known."""
+STEEPEST_DEGREES = 40
+"""A floor that seems steeper to the camera is none: somebody lies, or hangs."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Performer:
+    """A track on the scene.
+
+    Attributes:
+        track: Who it is.
+        positions: Metres, x right as in the camera's image, y up, z towards the camera; (frames, joints, 3).
+        start: Number of the scene's frame that it begins with.
+    """
+
+    track: Track3D
+    positions: Array
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is drawn.
+
+    Attributes:
+        people: The lifted tracks.
+        truth: The true ones, empty where they are not known.
+        first_frame: The file's number of the scene's first frame.
+        frames: Number of frames, those of the lifted tracks.
+        fps: Frames per second.
+        fps_known: Whether the tracks tell it.
+        placed: Whether people stand where they are. If not, side by side, each with the root in one place.
+        floor: Height of the floor, metres.
+    """
+
+    people: tuple[Performer, ...]
+    truth: tuple[Performer, ...]
+    first_frame: int
+    frames: int
+    fps: float
+    fps_known: bool
+    placed: bool
+    floor: float
+
+
+def make_scene(tracks: Sequence[Track3D], truth: Sequence[Track3D] = ()) -> Scene:
+    """The scene of some tracks, turned so that the floor they stand on is level.
+
+    Raises:
+        InputError: as :func:`gcnpose.keypoints.checked.check_tracks`.
+    """
+    check_tracks(tracks)
+    if truth:
+        check_tracks(truth)
+    placed = all(track.translation is not None for track in (*tracks, *truth))
+    if not placed:
+        tracks, truth = (
+            [dataclasses.replace(track, translation=None) for track in some] for some in (tracks, truth)
+        )
+    floor = _floor(tracks)
+    right = np.array([1.0, 0.0, 0.0]) - floor.up[0] * floor.up
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, floor.up, np.cross(right, floor.up)])
+    names = list(dict.fromkeys(track.person for track in tracks))
+    first = min(int(track.frames[0]) for track in tracks)
+    last = max(int(track.frames[-1]) for track in tracks)
+    rates = [track.fps for track in tracks if track.fps]
+
+    def perform(track: Track3D) -> Performer:
+        positions = track.placed @ axes.T
+        if not placed and track.person in names:
+            positions[..., 0] += APART_M * names.index(track.person)
+        return Performer(track, positions, int(track.frames[0]) - first)
+
+    return Scene(
+        people=tuple(map(perform, tracks)),
+        truth=tuple(map(perform, truth)),
+        first_frame=first,
+        frames=last - first + 1,
+        fps=rates[0] if rates else FRAMES_PER_SECOND,
+        fps_known=bool(rates),
+        placed=placed,
+        floor=floor.height,
+    )
+
+
+def check_keypoints(scene: Scene, keypoints: Sequence[KeypointTrack]) -> None:
+    """Refuses 2D that is not of the same people and frames.
+
+    Raises:
+        InputError: naming the person.
+    """
+    if len(keypoints) != len(scene.people):
+        raise InputError(
+            f"expected a 2D track for every 3D track, got {len(keypoints)} for {len(scene.people)}"
+        )
+    for person, flat in zip(scene.people, keypoints, strict=True):
+        frames = person.track.frames
+        if flat.first_frame != frames[0] or len(flat.keypoints_2d) != len(frames):
+            raise InputError(
+                f"person {person.track.person!r}: 3D of {len(frames)} frames from {frames[0]}, "
+                f"but 2D of {len(flat.keypoints_2d)} from {flat.first_frame}"
+            )
+
+
+def _floor(tracks: Sequence[Track3D]) -> Floor:
+    """The floor in the camera's frame; level at the lowest joints where people do not show it."""
+    level = np.array([0.0, -1.0, 0.0])
+    try:
+        floor = estimate_floor(tracks)
+    except InputError:  # a skeleton without feet
+        floor = None
+    if floor is not None and floor.up @ level > np.cos(np.radians(STEEPEST_DEGREES)):
+        return floor
+    lowest = np.concatenate([(track.placed @ level).min(axis=1) for track in tracks])
+    return Floor(level, float(np.percentile(lowest, 5)))

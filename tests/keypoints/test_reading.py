@@ -1,0 +1,391 @@
+"""Every format, made from arrays: what was written comes back. Then what each may do to a naive reader."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gcnpose.errors import InputError
+from gcnpose.keypoints.detections import Detections, inspect
+from gcnpose.keypoints.reading import read_keypoints
+from tests.keypoint_files import JOINTS, SIZE, WRITERS, openpose, triplets, videopose3d, walker, yolo_labels
+
+# Format, layout, unit, and where the image size comes from.
+EXPECTED = {
+    "coco_results": ("coco_json", "coco17", "pixel", "guess"),
+    "coco_annotations": ("coco_json", "coco17", "pixel", "file"),
+    "mmpose": ("mmpose_json", "coco17", "pixel", "guess"),
+    "mmpose_frames": ("mmpose_json", "coco17", "pixel", "guess"),
+    "mmpose_images": ("mmpose_json", "coco17", "pixel", "guess"),
+    "openpose": ("openpose_json", "body25", "pixel", "guess"),
+    "alphapose": ("alphapose_json", "coco17", "pixel", "guess"),
+    "kinetics": ("kinetics_json", "openpose18", "normalized", "guess"),
+    "openpifpaf": ("openpifpaf_json", "coco17", "pixel", "guess"),
+    "ultralytics": ("yolo_pose", "coco17", "pixel", "guess"),
+    "yolo_labels": ("yolo_pose", "coco17", "normalized", "guess"),
+    "mediapipe_json": ("mediapipe", "mediapipe33", "normalized", "file"),
+    "mediapipe_csv": ("mediapipe", "mediapipe33", "normalized", "guess"),
+    "movenet_csv": ("movenet", "coco17", "pixel", "guess"),
+    "wide_csv": ("csv", "coco17", "pixel", "guess"),
+    "bare_csv": ("csv", "coco17", "pixel", "guess"),
+    "videopose3d": ("npz_videopose3d", "coco17", "pixel", "file"),
+    "detectron": ("npz_detectron", "coco17", "pixel", "file"),
+    "reconstruction": ("npz_reconstruction", "h36m17", "pixel", "guess"),
+    "plain_npz": ("array", "coco17", "pixel", "guess"),
+    "plain_npy": ("array", "coco17", "pixel", "guess"),
+    "plain_json": ("array", "coco17", "pixel", "guess"),
+}
+NO_SCORES = ("videopose3d", "plain_json")
+
+
+def test_every_writer_is_expected() -> None:
+    assert set(EXPECTED) == set(WRITERS)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_was_written_comes_back(name: str, tmp_path: Path) -> None:
+    keypoints, scores = walker(joints=JOINTS.get(name, 17))
+    path = WRITERS[name](tmp_path, keypoints, scores)
+    detections = read_keypoints(path)
+    format, layout, unit, size_from = EXPECTED[name]
+    assert (detections.format, detections.layout.name) == (format, layout)
+    assert (detections.unit, detections.image_size_from) == (unit, size_from)
+    assert detections.people_per_frame.tolist() == [1] * len(keypoints)
+    assert np.diff(detections.frame_numbers).tolist() == [1] * (len(keypoints) - 1)
+    if unit == "normalized":
+        detections = read_keypoints(path, size=SIZE)
+    np.testing.assert_allclose(detections.keypoints_px, keypoints, atol=1e-3)
+    if name in NO_SCORES:
+        assert detections.scores is None
+    elif name == "coco_annotations":
+        np.testing.assert_array_equal(detections.scores, np.full(scores.shape, 2.0))
+    else:
+        assert detections.scores is not None
+        np.testing.assert_allclose(detections.scores, scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_format_can_be_forced(name: str, tmp_path: Path) -> None:
+    path = WRITERS[name](tmp_path, *walker(joints=JOINTS.get(name, 17)))
+    found = EXPECTED[name][0]
+    assert read_keypoints(path, format=found).format == found
+    other = "npz_detectron" if found != "npz_detectron" else "coco_json"
+    with pytest.raises(InputError, match=other):
+        read_keypoints(path, format=other)
+
+
+def test_a_layout_can_be_forced(tmp_path: Path) -> None:
+    keypoints, scores = walker()
+    for name in ("coco_results", "mmpose_frames", "alphapose", "plain_npz", "yolo_labels", "bare_csv"):
+        folder = tmp_path / name
+        folder.mkdir()
+        detections = read_keypoints(WRITERS[name](folder, keypoints, scores), layout="h36m17")
+        assert detections.layout.joints[0] == "pelvis"
+    with pytest.raises(InputError, match=r"has 17 joints, but the layout halpe26 has 26"):
+        read_keypoints(tmp_path / "plain_npz" / "plain.npz", layout="halpe26")
+    with pytest.raises(InputError, match=r"no layout 'coco18', did you mean coco17\?"):
+        read_keypoints(tmp_path / "plain_npz" / "plain.npz", layout="coco18")
+
+
+def test_a_graph_file_is_a_layout(tmp_path: Path) -> None:
+    keypoints, scores = walker(joints=3)
+    graph = tmp_path / "three.yaml"
+    graph.write_text("name: three\nroot: a\njoints: [a, b, c]\nbones: [[a, b], [a, c]]\nmirror: [[b, c]]\n")
+    path = WRITERS["coco_results"](tmp_path, keypoints, scores)
+    with pytest.raises(InputError, match=r"frame '0', person 0: has 9 numbers, .*--layout"):
+        read_keypoints(path)
+    detections = read_keypoints(path, layout=str(graph))
+    assert detections.layout.joints == ("a", "b", "c")
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_body_25_is_assumed_and_said(tmp_path: Path) -> None:
+    path = openpose(tmp_path, *walker(joints=25))
+    detections = read_keypoints(path)
+    assert any("--layout body25b" in sentence for sentence in detections.assumptions)
+    forced = read_keypoints(path, layout="body25b")
+    assert forced.layout.joints[5] == "left_shoulder"
+    assert forced.layout.joints[17:19] == ("neck", "head_top")
+    assert not any("body25" in sentence for sentence in forced.assumptions)
+
+
+def person(points: Any, **more: Any) -> dict[str, Any]:
+    return {"pose_keypoints_2d": np.ravel(points).tolist(), **more}
+
+
+def test_openpose_of_all_versions(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=1, joints=18)
+    numbers = triplets(keypoints, scores)[0].tolist()
+    old = read_keypoints(
+        write(tmp_path / "old.json", {"version": 1.0, "people": [{"pose_keypoints": numbers}]})
+    )
+    pairs = read_keypoints(write(tmp_path / "pairs.json", {"people": [person(keypoints[0])]}))
+    for detections in (old, pairs):
+        assert detections.layout.name == "openpose18"
+        np.testing.assert_array_equal(detections.keypoints, keypoints)
+    assert pairs.scores is None
+    assert old.frame_labels == ("old.json",)
+    assert old.track_ids is None
+
+
+def test_frames_without_people_stay(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=5, joints=25)
+    folder = openpose(tmp_path, keypoints, scores)
+    write(folder / "clip_000000000002_keypoints.json", {"people": []})
+    detections = read_keypoints(folder)
+    assert detections.people_per_frame.tolist() == [1, 1, 0, 1, 1]
+    assert inspect(detections)["people_per_frame_runs"] == [[1, 2], [0, 1], [1, 2]]
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    people = [
+        {"image_id": f"{frame}.jpg", "keypoints": (np.ones(51) + frame).tolist(), "category_id": 1}
+        for frame in (10, 9, 11, 14)
+    ]
+    detections = read_keypoints(write(tmp_path / "alphapose-results.json", people))
+    assert detections.frame_labels == ("9.jpg", "10.jpg", "11.jpg", "14.jpg")
+    assert detections.frame_numbers.tolist() == [9, 10, 11, 14]
+    assert detections.keypoints[:, 0, 0].tolist() == [10, 11, 12, 15]
+    assert inspect(detections)["frame_numbers_missing"] == [[12, 13]]
+
+
+@pytest.mark.parametrize("idx", [3, 3.0, [3.0], [[3.0], [3.0]], "3"])
+def test_track_ids_in_all_their_wrappings(tmp_path: Path, idx: object) -> None:
+    people = [{"image_id": "0.jpg", "category_id": 1, "keypoints": [5.0] * 51, "idx": idx}]
+    assert read_keypoints(write(tmp_path / "a.json", people)).track_ids == ("3",)
+
+
+def test_alphapose_by_image(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=3, joints=18)
+    rows = triplets(keypoints, scores)
+    content = {
+        f"{n}.jpg": {"version": "AlphaPose v0.3", "bodies": [{"joints": row.tolist()}]}
+        for n, row in enumerate(rows)
+    }
+    detections = read_keypoints(write(tmp_path / "a.json", content))
+    assert (detections.format, detections.layout.name) == ("alphapose_json", "openpose18")
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+
+
+def test_3d_predictions_are_refused(tmp_path: Path) -> None:
+    pose = np.random.default_rng(0).normal(0, 0.4, (17, 3)).tolist()
+    instance = {"keypoints": pose, "keypoint_scores": [0.9] * 17}
+    path = write(tmp_path / "p.json", [{"frame_id": 1, "instances": [instance]}])
+    with pytest.raises(InputError, match=r"frame '1', person 0: .* 3D poses, not 2D keypoints"):
+        read_keypoints(path)
+    np.save(tmp_path / "world.npy", np.random.default_rng(0).normal(0, 0.4, (9, 17, 3)))
+    with pytest.raises(InputError, match=r"coordinates lie around 0, .* 3D metres or centred"):
+        read_keypoints(tmp_path / "world.npy")
+
+
+def test_joints_go_by_their_names(tmp_path: Path) -> None:
+    """Other order, other spelling, one more: the names say which joint is which."""
+    keypoints, _ = walker(frames=2)
+    names = [
+        "leftHip rightHip leftKnee rightKnee leftAnkle rightAnkle nose LEFT_EYE right-eye leftEar rightEar "
+        "leftShoulder rightShoulder leftElbow rightElbow leftWrist rightWrist navel"
+    ][0].split()
+    order = [11, 12, 13, 14, 15, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]
+    frames = [
+        [
+            {
+                "keypoints": [
+                    {"x": x, "y": y, "score": 0.9, "name": name}
+                    for name, (x, y) in zip(names, pose[order].tolist(), strict=True)
+                ]
+            }
+        ]
+        for pose in keypoints
+    ]
+    detections = read_keypoints(write(tmp_path / "poses.json", frames))
+    assert detections.layout.name == "coco17"
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+    assert detections.scores is not None
+    assert any("of 18 named joints the 17 of coco17" in sentence for sentence in detections.assumptions)
+
+
+def test_mediapipe_csv_in_columns_with_empty_rows(tmp_path: Path) -> None:
+    header = ",".join(
+        f"landmark_{n}_{axis}" for n in range(33) for axis in ("x", "y", "z", "visibility", "presence")
+    )
+    row = ",".join(["0.25,0.5,-0.1,0.75,0.99"] * 33)
+    path = tmp_path / "wide.csv"
+    path.write_text(f"frame_number,timestamp,{header}\n0,0.0,{',' * 164}\n1,33.3,{row}\n3,66.6,{row}\n")
+    detections = read_keypoints(path, size=(1000, 500))
+    assert (detections.format, detections.layout.name) == ("mediapipe", "mediapipe33")
+    assert detections.people_per_frame.tolist() == [0, 1, 1]
+    assert detections.frame_numbers.tolist() == [0, 1, 3]
+    np.testing.assert_array_equal(detections.keypoints_px[0], np.full((33, 2), 250.0))
+    assert detections.scores is not None and (detections.scores == 0.75).all()
+
+
+def test_times_make_a_timeline(tmp_path: Path) -> None:
+    """40 ms apart, one frame lost: by arithmetic 25 frames per second and a gap."""
+    rows = [
+        f"{1_700_000_000_000 + time},{joint},0.5,0.5,0,1"
+        for time in (0, 40, 81, 160, 200)
+        for joint in range(33)
+    ]
+    path = tmp_path / "times.csv"
+    path.write_text("timestamp,landmark_id,x,y,z,visibility\n" + "\n".join(rows))
+    detections = read_keypoints(path)
+    assert detections.frame_numbers.tolist() == [0, 1, 2, 4, 5]
+    assert detections.fps == pytest.approx(25, rel=0.02)
+
+
+def test_movenet_without_a_header_has_y_first(tmp_path: Path) -> None:
+    """Someone upright, as fractions of the image: x stays, y goes from head to feet."""
+    pose = np.stack([np.linspace(0.1, 0.9, 17), np.full(17, 0.4), np.full(17, 0.8)], axis=1)  # y, x, score
+    path = tmp_path / "keypoints.csv"
+    path.write_text("\n\n".join(",".join(map(str, pose.ravel().tolist())) for _ in range(3)))
+    detections = read_keypoints(path)
+    assert detections.format == "movenet"
+    assert any("--format csv" in sentence for sentence in detections.assumptions)
+    np.testing.assert_allclose(detections.keypoints[0], pose[:, 1::-1])
+    np.testing.assert_allclose(read_keypoints(path, format="csv").keypoints[0], pose[:, :2])
+
+
+def test_protobuf_text(tmp_path: Path) -> None:
+    block = "  landmark {{\n x: {} y: 0.5 z: -1e-05\n visibility: 0.75 presence: 1.0 }}\n"
+    text = "landmarks {\n" + "".join(block.format(0.01 * n) for n in range(33)) + "}\nworld_landmarks {\n"
+    path = tmp_path / "pose.pbtxt"
+    path.write_text(text + block.format(9) * 33 + "}\n")
+    detections = read_keypoints(path)
+    np.testing.assert_allclose(detections.keypoints[0, :, 0], 0.01 * np.arange(33))
+    assert detections.scores is not None and (detections.scores == 0.75).all()
+
+
+def test_yolo_with_score_and_id_behind_the_joints(tmp_path: Path) -> None:
+    row = " ".join(["0 0.5 0.5 0.2 0.6", *["0.5 0.5 0.9"] * 17])
+    (tmp_path / "clip_0.txt").write_text(f"{row} 0.8 7\n{row} 0.7 8\n")
+    (tmp_path / "clip_1.txt").write_text(f"{row} 0.8 7\n")
+    (tmp_path / "classes.txt").write_text("person\n")
+    detections = read_keypoints(tmp_path)
+    assert detections.track_ids == ("7", "8", "7")
+
+
+def test_yolo_without_scores(tmp_path: Path) -> None:
+    (tmp_path / "image0.txt").write_text(" ".join(["0 0.5 0.5 0.2 0.6", *["0.5 0.25"] * 17]))
+    detections = read_keypoints(tmp_path / "image0.txt")
+    assert detections.scores is None
+    assert (detections.keypoints[0] == (0.5, 0.25)).all()
+
+
+def test_rows_of_a_webcam_are_frames(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=30)
+    rows = triplets(keypoints / SIZE, scores)
+    lines = [" ".join(["0 0.5 0.5 0.2 0.6", *map(str, row)]) for row in rows.tolist()]
+    path = tmp_path / "image0.txt"
+    path.write_text("\n".join(lines))
+    detections = read_keypoints(path)
+    assert detections.people_per_frame.tolist() == [1] * 30
+    assert any("one person in 30 frames" in sentence for sentence in detections.assumptions)
+
+
+def test_recordings_of_an_archive_are_named(tmp_path: Path) -> None:
+    keypoints, _ = walker(frames=4)
+    positions = np.empty((), dtype=object)
+    positions[()] = {"S9": {"Walking 1": [keypoints, keypoints + 100]}, "S11": {"Eating": [keypoints]}}
+    metadata = np.empty((), dtype=object)
+    metadata[()] = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": [[4, 5, 6], [1, 2, 3]]}
+    path = tmp_path / "data_2d_h36m_cpn_ft_h36m_dbb.npz"
+    np.savez(path, positions_2d=positions, metadata=metadata)
+    with pytest.raises(InputError, match=r"holds 3 recordings: 'S9/Walking 1/0', .*--sequence"):
+        read_keypoints(path)
+    detections = read_keypoints(path, sequence="S9/Walking 1/1")
+    assert detections.layout.name == "h36m17"
+    np.testing.assert_array_equal(detections.keypoints, keypoints + 100)
+
+
+def test_several_people_in_an_array(tmp_path: Path) -> None:
+    keypoints, _ = walker(frames=4)
+    np.save(tmp_path / "two.npy", np.stack([keypoints, keypoints + 300]))
+    detections = read_keypoints(tmp_path / "two.npy")
+    assert detections.people_per_frame.tolist() == [2] * 4
+    assert set(detections.track_ids or ()) == {"0", "1"}
+
+
+def test_image_size_that_is_too_small_is_said(tmp_path: Path) -> None:
+    keypoints, scores = walker()
+    path = videopose3d(tmp_path, keypoints * 3, scores)
+    assert any("lie outside the image size" in sentence for sentence in read_keypoints(path).assumptions)
+    assert read_keypoints(path, size=(3840, 2160)).image_size_from == "option"
+
+
+def test_a_folder_within_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "predict").mkdir()
+    yolo_labels(tmp_path / "predict", *walker())
+    assert len(read_keypoints(tmp_path).frame_labels) == 6
+
+
+def test_json_lines_may_begin_with_a_line_about_the_file(tmp_path: Path) -> None:
+    keypoints, _ = walker(frames=3)
+    lines: list[dict[str, Any]] = [{"type": "meta", "fps": 30}]
+    lines += [
+        {"frame_index": frame, "persons": [{"track_id": 1, "keypoints": pose.tolist()}]}
+        for frame, pose in enumerate(keypoints)
+    ]
+    path = tmp_path / "clip.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    detections = read_keypoints(path)
+    assert detections.people_per_frame.tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+
+
+def settled(detections: Detections) -> tuple[int, int]:
+    width, height = detections.image_sizes[0].tolist()
+    return width, height
+
+
+@pytest.mark.parametrize(
+    ("extent", "size"), [((600, 470), (640, 480)), ((1090, 1800), (1080, 1920)), ((9e3, 9e3), (9000, 9000))]
+)
+def test_the_smallest_usual_size_is_guessed(
+    tmp_path: Path, extent: tuple[float, float], size: tuple[int, int]
+) -> None:
+    keypoints = np.full((4, 17, 2), 100.0)
+    keypoints[:, 0] = extent
+    np.save(tmp_path / "a.npy", keypoints)
+    detections = read_keypoints(tmp_path / "a.npy")
+    assert settled(detections) == size
+    assert any("--size" in sentence for sentence in detections.assumptions)
+
+
+def test_people_of_nobodys_format(tmp_path: Path) -> None:
+    """OpenPose's word for people, MMPose's for joints, nobody's for the frame; ids from 0."""
+    keypoints, scores = walker(frames=3)
+    frames = [
+        {"frame_number": frame, "people": [{"person_id": 0, "keypoints": row.reshape(-1, 3).tolist()}]}
+        for frame, row in enumerate(triplets(keypoints, scores))
+    ]
+    detections = read_keypoints(write(tmp_path / "poses.json", frames))
+    assert detections.track_ids == ("0", "0", "0")
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+    assert detections.scores is not None
+    np.testing.assert_array_equal(detections.scores, scores)
+
+
+def test_posenet(tmp_path: Path) -> None:
+    """tensorflow/tfjs-models, posenet: a pose has keypoints of {score, part, position}."""
+    keypoints, scores = walker(frames=1)
+    parts = "nose leftEye rightEye leftEar rightEar leftShoulder rightShoulder leftElbow rightElbow leftWrist"
+    parts += " rightWrist leftHip rightHip leftKnee rightKnee leftAnkle rightAnkle"
+    points = [
+        {"score": score, "part": part, "position": {"x": x, "y": y}}
+        for part, (x, y), score in zip(parts.split(), keypoints[0].tolist(), scores[0].tolist(), strict=True)
+    ]
+    detections = read_keypoints(write(tmp_path / "p.json", [{"score": 0.9, "keypoints": points}]))
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+
+
+def test_names_that_lead_to_gigabytes_are_refused(tmp_path: Path) -> None:
+    people = [{f"joint {n}": [1.0, 2.0]} for n in range(900)]
+    with pytest.raises(InputError, match="has 900 different joints, of which 900 people have 900 in all"):
+        read_keypoints(write(tmp_path / "p.json", people))

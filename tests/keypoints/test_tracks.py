@@ -1,0 +1,233 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gcnpose.errors import InputError
+from gcnpose.keypoints.detections import Detections
+from gcnpose.keypoints.reading import read_keypoints
+from gcnpose.keypoints.tracks import KeypointTrack, select
+from gcnpose.skeleton import Skeleton
+from tests.keypoint_files import triplets, walker
+
+
+def read(tmp_path: Path, people: list[dict[str, Any]]) -> Detections:
+    """Detections of AlphaPose entries."""
+    path = tmp_path / "alphapose-results.json"
+    path.write_text(json.dumps([{"category_id": 1, **person} for person in people]))
+    return read_keypoints(path)
+
+
+def entries(
+    keypoints: np.ndarray, scores: np.ndarray, frames: list[int] | None = None, **more: object
+) -> list[dict[str, Any]]:
+    rows = triplets(keypoints, scores).tolist()
+    return [
+        {"image_id": f"{frame}.jpg", "keypoints": row, **more}
+        for frame, row in zip(frames or range(len(rows)), rows, strict=True)
+    ]
+
+
+def silent(_: str) -> None:
+    """Says nothing."""
+
+
+def one(tracks: list[KeypointTrack]) -> KeypointTrack:
+    (track,) = tracks
+    return track
+
+
+def test_one_person_comes_back_as_written(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=12)
+    track = one(select(read(tmp_path, entries(keypoints, scores, list(range(5, 17)))), say=silent))
+    assert (track.person, track.layout, track.first_frame, track.fps) == ("0", "coco17", 5, None)
+    assert track.frame_labels[0] == "5.jpg"
+    assert track.measured.all() and track.measured_frames.all()
+    np.testing.assert_allclose(track.keypoints_2d, keypoints, atol=1e-4)
+    np.testing.assert_allclose(track.score, scores, atol=1e-6)
+
+
+def test_a_short_gap_is_filled_and_marked(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=3)
+    keypoints[2] = keypoints[1] + 40
+    track = one(select(read(tmp_path, entries(keypoints, scores, [2, 3, 7])), say=silent))
+    assert track.measured_frames.tolist() == [True, True, False, False, False, True]
+    np.testing.assert_allclose(track.keypoints_2d[2], keypoints[1] + 10, atol=1e-3)
+    assert (track.score[2:5] == 0).all()
+    assert track.frame_labels == ("2.jpg", "3.jpg", "", "", "", "7.jpg")
+
+
+def test_a_long_gap_splits_the_track(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=8)
+    frames = [0, 1, 2, 3, 9, 10, 11, 12]
+    detections = read(tmp_path, entries(keypoints, scores, frames, idx=4))
+    assert len(one(select(detections, max_gap=5, say=silent)).measured) == 13
+    said: list[str] = []
+    first, second = select(detections, max_gap=4, say=said.append)
+    assert (first.person, second.person) == ("4", "4")
+    assert (first.first_frame, len(first.measured)) == (0, 4)
+    assert (second.first_frame, len(second.measured)) == (9, 4)
+    assert "in 2 parts" in said[-1]
+
+
+def test_joints_with_a_low_score_are_filled_in_time(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=5)
+    scores[1:3, 9] = 0.01
+    keypoints[3, 10] = 0  # not detected
+    scores[4, 11] = 0.2
+    track = one(select(read(tmp_path, entries(keypoints, scores)), say=silent))
+    missing = {(1, 9), (2, 9), (3, 10)}
+    assert {tuple(place) for place in np.argwhere(~track.measured).tolist()} == missing
+    between = keypoints[0, 9] + (keypoints[3, 9] - keypoints[0, 9]) / 3
+    np.testing.assert_allclose(track.keypoints_2d[1, 9], between, atol=1e-3)
+    strict = one(select(read(tmp_path, entries(keypoints, scores)), min_score=0.3, say=silent))
+    assert not strict.measured[4, 11]
+    np.testing.assert_allclose(strict.keypoints_2d[4, 11], keypoints[3, 11], atol=1e-3)
+
+
+def test_a_joint_that_is_never_seen_stands_at_its_neighbour(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=3)
+    joints = Skeleton.load("coco17").joints
+    ankle, knee, hip = (joints.index(f"left_{name}") for name in ("ankle", "knee", "hip"))
+    keypoints[:, [ankle, knee]] = 0
+    said: list[str] = []
+    track = one(select(read(tmp_path, entries(keypoints, scores)), say=said.append))
+    np.testing.assert_array_equal(track.keypoints_2d[:, ankle], track.keypoints_2d[:, hip])
+    np.testing.assert_array_equal(track.keypoints_2d[:, knee], track.keypoints_2d[:, hip])
+    assert "never seen: left_ankle, left_knee" in said[-1]
+
+
+def two_people(frames: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A large person on the left, a small one on the right; and scores."""
+    keypoints, scores = walker(frames)
+    return keypoints, keypoints * 0.5 + (700, 100), scores
+
+
+def test_people_are_followed_though_their_order_changes(tmp_path: Path) -> None:
+    large, small, scores = two_people()
+    people = [
+        entry
+        for pair in zip(entries(large, scores), entries(small, scores), strict=True)
+        for entry in (pair if int(pair[0]["image_id"][:-4]) % 3 else pair[::-1])
+    ]
+    first, second = select(read(tmp_path, people), "all", say=silent)
+    assert (first.person, second.person) == ("0", "1")
+    np.testing.assert_allclose(first.keypoints_2d, large, atol=1e-3)
+    np.testing.assert_allclose(second.keypoints_2d, small, atol=1e-3)
+
+
+def test_who_was_chosen_of_how_many_is_said(tmp_path: Path) -> None:
+    large, small, scores = two_people()
+    detections = read(tmp_path, entries(small, scores) + entries(large, scores))
+    said: list[str] = []
+    np.testing.assert_allclose(one(select(detections, say=said.append)).keypoints_2d, large, atol=1e-3)
+    assert said == ["person 0, the largest of 2 people: in 20 of 20 frames"]
+    np.testing.assert_allclose(one(select(detections, "1", say=silent)).keypoints_2d, small, atol=1e-3)
+    with pytest.raises(InputError, match=r"there is no person '2', but '0', '1'"):
+        select(detections, "2", say=silent)
+
+
+def test_track_ids_of_the_file_tell_people_apart(tmp_path: Path) -> None:
+    """Two who change places from one frame to the next, as only the ids tell."""
+    large, small, scores = two_people()
+    swapped = np.concatenate([large[:10], small[10:]])
+    other = np.concatenate([small[:10], large[10:]])
+    detections = read(tmp_path, entries(swapped, scores, idx="a") + entries(other, scores, idx="b"))
+    np.testing.assert_allclose(one(select(detections, "a", say=silent)).keypoints_2d, swapped, atol=1e-3)
+    np.testing.assert_allclose(one(select(detections, "b", say=silent)).keypoints_2d, other, atol=1e-3)
+
+
+def test_ids_that_repeat_within_frames_are_no_track_ids(tmp_path: Path) -> None:
+    large, small, scores = two_people()
+    detections = read(tmp_path, entries(large, scores, idx=[0.0]) + entries(small, scores, idx=[0.0]))
+    said: list[str] = []
+    assert len(select(detections, "all", say=said.append)) == 2
+    assert "do not tell people apart" in said[0]
+
+
+def test_an_id_that_repeats_once_keeps_the_better_score(tmp_path: Path) -> None:
+    large, small, scores = two_people(30)
+    wrong = entries(small[:1], scores[:1] / 2, idx=1)
+    said: list[str] = []
+    track = one(select(read(tmp_path, wrong + entries(large, scores, idx=1)), say=said.append))
+    np.testing.assert_allclose(track.keypoints_2d, large, atol=1e-3)
+    assert "best score was kept" in said[0]
+
+
+def test_a_person_found_twice_counts_once(tmp_path: Path) -> None:
+    keypoints, scores = walker()
+    doubled = entries(keypoints, scores) + entries(keypoints + 2, scores / 2)
+    said: list[str] = []
+    track = one(select(read(tmp_path, doubled), "all", say=said.append))
+    np.testing.assert_allclose(track.keypoints_2d, keypoints, atol=1e-3)
+    assert said[0].startswith("6 people found twice")
+
+
+def test_all_zero_people_are_left_out(tmp_path: Path) -> None:
+    keypoints, scores = walker()
+    zero = entries(np.zeros((2, 17, 2)), np.zeros((2, 17)))
+    said: list[str] = []
+    one(select(read(tmp_path, zero + entries(keypoints, scores)), "all", say=said.append))
+    assert said[0].startswith("2 people without any joint")
+    with pytest.raises(InputError, match="no person has a joint"):
+        select(read(tmp_path, zero), say=silent)
+
+
+def test_a_spurious_frame_does_not_cut_the_track(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=20)
+    keypoints[9] += 600
+    said: list[str] = []
+    track = one(select(read(tmp_path, entries(keypoints, scores)), say=said.append))
+    assert track.measured_frames.tolist() == [frame != 9 for frame in range(20)]
+    assert "the largest of 2 people: in 19 of 20 frames, 1 more filled in" in said[-1]
+
+
+def test_flags_and_large_scores_become_scores(tmp_path: Path) -> None:
+    keypoints, scores = walker(frames=3)
+    flags = np.resize([2.0, 1.0, 0.0], scores.shape)
+    track = one(select(read(tmp_path, entries(keypoints, flags)), say=silent))
+    np.testing.assert_array_equal(track.score[0], np.where(track.measured[0], flags[0] / 2, 0))
+    track = one(select(read(tmp_path, entries(keypoints, scores * 6)), say=silent))
+    assert track.score.max() == 1
+
+
+def test_only_the_joints_of_a_graph_are_kept(tmp_path: Path) -> None:
+    keypoints, scores = walker(joints=133)
+    track = one(select(read(tmp_path, entries(keypoints, scores)), say=silent))
+    assert (track.layout, track.keypoints_2d.shape) == ("coco17", (6, 17, 2))
+    np.testing.assert_allclose(track.keypoints_2d, keypoints[:, :17], atol=1e-3)
+
+
+def test_images_of_different_sizes_are_no_video(tmp_path: Path) -> None:
+    detections = read(tmp_path, entries(*walker(frames=3)))
+    sizes = np.array([[640, 480], [640, 480], [500, 333]])
+    with pytest.raises(InputError, match="500x333, 640x480"):
+        select(dataclasses.replace(detections, image_sizes=sizes), say=silent)
+
+
+@pytest.mark.parametrize(("min_score", "max_gap"), [(-0.1, 5), (1.5, 5), (0.1, -1)])
+def test_limits_are_checked(tmp_path: Path, min_score: float, max_gap: int) -> None:
+    with pytest.raises(InputError, match="expected 0 <= min_score"):
+        select(read(tmp_path, entries(*walker())), min_score=min_score, max_gap=max_gap)
+
+
+def test_hostile_ids_are_shown_escaped(tmp_path: Path) -> None:
+    keypoints, scores = walker()
+    track = one(select(read(tmp_path, entries(keypoints, scores, idx="../\x1b[2J\n<b>")), say=silent))
+    assert track.person == "../\\x1b[2J\\n<b>"
+
+
+def test_frames_with_one_person_go_the_same_way_as_others(tmp_path: Path) -> None:
+    """They take a short cut; a bystander in every frame closes it."""
+    keypoints, scores = walker(frames=40)
+    keypoints[17:] += 400  # a cut in the video
+    alone = select(read(tmp_path, entries(keypoints, scores)), "all", say=silent)
+    bystander = np.tile(keypoints[:1] * 0.1 + (1000, 0), (40, 1, 1))
+    both = select(read(tmp_path, entries(keypoints, scores) + entries(bystander, scores)), "all", say=silent)
+    assert [len(track.measured) for track in alone] == [23, 17]
+    assert [len(track.measured) for track in both] == [23, 17, 40]
+    for one_alone, beside in zip(alone, both[:2], strict=True):
+        np.testing.assert_array_equal(one_alone.keypoints_2d, beside.keypoints_2d)
