@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from gcnpose.config import Method, load_config
 from gcnpose.data.camera import Rig, h36m_rig
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError
+from gcnpose.inference import Lifter, lift_windows
+from gcnpose.inference.lifter import Precision
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN, PartitionConv, STGCNBlock
 from gcnpose.nn.partition_conv import has_torch_scatter
@@ -195,7 +199,45 @@ def time_layer(batch_size: int, frames: int, repeats: int, precision: str) -> st
     return "\n\n".join(tables)
 
 
-def time_in_turn(calls: Mapping[str, Callable[[], None]], repeats: int, warm_up: int = 2) -> dict[str, float]:
+def time_inference(batch_size: int, frames: int, repeats: int, precision: str) -> str:
+    """Ways to lift one sequence of UGCN's, beside the plain one: a window after the other, in fp32.
+
+    Args:
+        batch_size: Not used: the lifter knows how many windows fit a device.
+        frames: Of the sequence.
+        repeats: How often each is timed.
+        precision: Of the averaged ways; the single pass is in fp32.
+
+    Returns:
+        A table of medians and ratios, and the frames per second.
+    """
+    config, skeleton = load_config("ugcn"), Skeleton.load("h36m17")
+    network = UGCN(skeleton).eval()
+    sequence = torch.randn(frames, skeleton.num_joints, 2) / 3
+
+    def plain() -> None:
+        lift_windows(network, skeleton, [sequence], config.data.window, 5, flip=True, batch_size=1)
+
+    def way(method: Method, flip: bool, precision: Precision) -> Callable[[], object]:
+        return partial(Lifter(network, skeleton, config, method, flip, precision).lift, sequence)
+
+    averaged: Precision = "bf16" if precision == "bf16" else "fp32"
+    calls: dict[str, Callable[[], object]] = {
+        "window by window": plain,
+        "windows": way("windows", True, averaged),
+        "shifts": way("shifts", True, averaged),
+        "whole": way("whole", True, "fp32"),
+        "whole, no flip": way("whole", False, "fp32"),
+    }
+    seconds = time_in_turn(calls, repeats, warm_up=1)
+    title = f"lifting {frames} frames, step 5, averages in {precision}, {torch.get_num_threads()} threads"
+    speeds = ", ".join(f"{name} {frames / value:,.0f}" for name, value in seconds.items())
+    return f"{_table(title, seconds, 'window by window')}\nframes per second: {speeds}"
+
+
+def time_in_turn(
+    calls: Mapping[str, Callable[[], object]], repeats: int, warm_up: int = 2
+) -> dict[str, float]:
     """Median seconds of each call; they take turns, so that all see the same changes of the machine."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(warm_up + repeats):

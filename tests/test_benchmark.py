@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gcnpose import benchmark
-from gcnpose.benchmark import UsualUGCN, time_in_turn, time_layer, time_step
+from gcnpose.benchmark import UsualUGCN, time_in_turn, time_inference, time_layer, time_step
 from gcnpose.errors import InputError
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
@@ -52,6 +52,14 @@ def test_a_layer_in_tables() -> None:
     for table in tables:
         names = [name.strip() for name, _ in re.findall(ROW, table, re.MULTILINE)]
         assert names in (["native", "dense"], ["native", "scatter", "dense"])
+
+
+def test_lifting_in_a_table() -> None:
+    table = time_inference(batch_size=1, frames=20, repeats=1, precision="fp32")
+    assert table.startswith("lifting 20 frames, step 5, averages in fp32, ")
+    names = [name.strip() for name, _ in re.findall(ROW, table, re.MULTILINE)]
+    assert names == ["window by window", "windows", "shifts", "whole", "whole, no flip"]
+    assert table.splitlines()[-1].startswith("frames per second: window by window ")
 
 
 def test_calls_take_turns_and_the_first_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

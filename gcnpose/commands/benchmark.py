@@ -10,20 +10,23 @@ from gcnpose.errors import InputError
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
-        "benchmark", help="time a training step against the usual way of writing the network"
+        "benchmark", help="time training or lifting against the usual way of writing it"
     )
-    parser.add_argument("what", choices=("layer", "step"))
+    parser.add_argument("what", choices=("layer", "step", "inference"))
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--frames", type=int, default=96)
+    parser.add_argument("--frames", type=int, help="96; of inference 2000")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from gcnpose.benchmark import time_layer, time_step
+    from gcnpose.benchmark import time_inference, time_layer, time_step
 
-    if min(options.batch_size, options.frames, options.repeats) < 1:
+    frames = options.frames
+    if frames is None:
+        frames = 2000 if options.what == "inference" else 96
+    if min(options.batch_size, frames, options.repeats) < 1:
         raise InputError("benchmark: --batch-size, --frames and --repeats must be at least 1")
-    time_what = {"layer": time_layer, "step": time_step}[options.what]
-    say(time_what(options.batch_size, options.frames, options.repeats, options.precision))
+    time_what = {"layer": time_layer, "step": time_step, "inference": time_inference}[options.what]
+    say(time_what(options.batch_size, frames, options.repeats, options.precision))

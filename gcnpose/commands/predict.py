@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,8 +144,8 @@ def _inspect(options: argparse.Namespace) -> None:
     if not options.inspect:
         say(json.dumps(inspect(detections), indent=2, allow_nan=False))
         return
-    frame, colon, person = options.inspect.rpartition(":")
-    if not colon or not person.isdecimal():
+    frame, _, person = options.inspect.rpartition(":")
+    if not re.fullmatch("[0-9]{1,9}", person):
         raise InputError(f"--inspect: expected FRAME:PERSON, such as 0:0, not {options.inspect!r}")
     say(json.dumps(inspect_person(detections, frame, int(person)), indent=2, allow_nan=False))
 
@@ -190,9 +191,6 @@ def _read(options: argparse.Namespace, quiet: bool = False) -> Detections:
 
 def _select(options: argparse.Namespace, detections: Detections) -> list[KeypointTrack]:
     """The tracks to lift, smoothed."""
-    from dataclasses import replace
-
-    from gcnpose.keypoints.smoothing import one_euro, savitzky_golay
     from gcnpose.keypoints.tracks import MAX_GAP, MIN_SCORE, select
 
     tracks = select(
@@ -204,16 +202,17 @@ def _select(options: argparse.Namespace, detections: Detections) -> list[Keypoin
     )
     if options.fps is not None:
         tracks = [replace(track, fps=options.fps) for track in tracks]
-    if options.smooth == "savgol":
-        return [savitzky_golay(track) for track in tracks]
-    if options.smooth == "one-euro":
-        fps = tracks[0].fps
-        if fps is None:
-            raise InputError(
-                "--smooth one-euro needs the frames per second, which the file does not tell: --fps"
-            )
-        return [one_euro(track, fps) for track in tracks]
-    return tracks
+    return tracks if options.smooth is None else [_smoothed(track, options.smooth) for track in tracks]
+
+
+def _smoothed(track: KeypointTrack, filter: str) -> KeypointTrack:
+    from gcnpose.keypoints.smoothing import one_euro, savitzky_golay
+
+    if filter == "savgol":
+        return savitzky_golay(track)
+    if track.fps is None:
+        raise InputError("--smooth one-euro needs the frames per second, which the file does not tell: --fps")
+    return one_euro(track, track.fps)
 
 
 def _lifter(options: argparse.Namespace) -> Lifter:
@@ -228,31 +227,22 @@ def _lifter(options: argparse.Namespace) -> Lifter:
 
 
 def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track3D:
-    from dataclasses import replace
-
-    from gcnpose.keypoints.trajectory import fit_translation
-
     start = time.perf_counter()
-    seen = lifter.convert(track)
-    lifted = lifter(seen)
+    lifted = lifter(track)
     seconds = time.perf_counter() - start
     frames = f"{len(lifted.frames)} frames from {track.first_frame} on"
     say(f"person {track.person}: {frames}, lifted by {lifter.method} in {seconds:.1f} s")
     try:
-        translation = fit_translation(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
+        return lifter.place(lifted, track, intrinsics)
     except InputError as error:
         say(f"  without a place in space: {error}")
         return lifted
-    return replace(lifted, translation=translation, intrinsics=intrinsics)
 
 
 def _on_floor(tracks: list[Track3D]) -> list[Track3D]:
     from gcnpose.keypoints.trajectory import estimate_floor, stand_on_floor
     from gcnpose.viz.scene import STEEPEST_DEGREES
 
-    for track in tracks:
-        if track.translation is None:
-            raise InputError(f"--floor: person {track.person} has no place in space; leave --floor out")
     floor = estimate_floor(tracks)
     tilt = math.degrees(math.acos(min(max(-float(floor.up[1]), -1.0), 1.0)))
     if tilt > STEEPEST_DEGREES:

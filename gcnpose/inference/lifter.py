@@ -18,8 +18,9 @@ from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
 from gcnpose.inference.sequences import lift, lift_whole, lift_windows
 from gcnpose.keypoints.conversion import Conversion
-from gcnpose.keypoints.track3d import Track3D
+from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
+from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 
@@ -36,7 +37,7 @@ class Lifter:
         detections = read_keypoints("video.json")
         lifter = Lifter.load("runs/ugcn-.../best.pt")
         for track in select(detections, person="all"):
-            track_3d = lifter(track)
+            track_3d = lifter.place(lifter(track), track)
 
     Args:
         model: In evaluation mode; its device is where the lifting is done.
@@ -138,6 +139,22 @@ class Lifter:
             return track
         return Conversion.load(track.layout, self.skeleton, self.conversion).convert(track)
 
+    def place(self, lifted: Track3D, track: KeypointTrack, intrinsics: Intrinsics | None = None) -> Track3D:
+        """The lifted track with the root's path through space; see :func:`fit_translation`.
+
+        Args:
+            lifted: What this lifter made of the track.
+            track: The 2D.
+            intrinsics: Of the camera; None: a guess from the image size.
+
+        Raises:
+            InputError: if no frame decides where the root is.
+        """
+        intrinsics = intrinsics or guess_intrinsics(track.image_size)
+        seen = self.convert(track)
+        translation = fit_translation(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
+        return dataclasses.replace(lifted, translation=translation, intrinsics=intrinsics)
+
     def network_input(
         self,
         keypoints_2d: npt.NDArray[np.float32],
@@ -160,7 +177,7 @@ class Lifter:
             (frames, joints, channels) -> (frames, joints, 3)
         """
         windows = _WINDOWS_AT_ONCE.get(self.device.type, _WINDOWS_AT_ONCE_ELSEWHERE)
-        with self.autocast():
+        with self._autocast():
             if self.method == "windows":
                 (lifted,) = lift_windows(
                     self.model, self.skeleton, [sequence], self.window, self.step, self.flip, windows
@@ -184,10 +201,10 @@ class Lifter:
         Shapes:
             (frames, joints, channels) -> (frames, joints, 3), on the CPU
         """
-        with self.autocast():
+        with self._autocast():
             return lift(self.model, self.skeleton, window[None], self.flip)[0].float().cpu()
 
-    def autocast(self) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         """The precision, for a ``with`` statement."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 

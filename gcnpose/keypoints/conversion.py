@@ -14,7 +14,6 @@ Every joint of the target stands there once, and its weights add to 1. A negativ
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from gcnpose.skeleton import Skeleton
 
 KEYS = ("source", "target", "joints")
 _SUM_TOLERANCE = 1e-4  # thirds are written with some digits
+_LARGEST_WEIGHT = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def _joint_faults(joint: Any, of: Any, source: Skeleton, target: Skeleton) -> li
     for part, weight in of.items():
         if part not in source.joints:
             faults.append(f"{where}: {source.name} has no joint {part!r}{did_you_mean(part, source.joints)}")
-        if type(weight) not in (int, float) or not math.isfinite(weight):
+        if type(weight) not in (int, float) or not abs(weight) <= _LARGEST_WEIGHT:
             return [*faults, f"{where}.{part}: expected a number, got {weight!r}"]
     if abs(sum(of.values()) - 1) > _SUM_TOLERANCE:
         faults.append(f"{where}: the weights add to {sum(of.values()):g}, expected 1")

@@ -168,7 +168,7 @@ def estimate_floor(tracks: Sequence[Track3D]) -> Floor:
     people keep to one place.
 
     Args:
-        tracks: With translation.
+        tracks: Without a translation the root is in one place all the time.
 
     Raises:
         InputError: if a skeleton has no joint to stand on.
@@ -207,9 +207,10 @@ def stand_on_floor(track: Track3D, floor: Floor) -> Track3D:
         floor: In the frame of the track.
 
     Raises:
-        InputError: if the skeleton has no joint to stand on.
+        InputError: if the track has no translation, or the skeleton no joint to stand on.
     """
-    assert track.translation is not None
+    if track.translation is None:
+        raise InputError(f"person {track.person}: has no place in space, so there is no floor to stand on")
     translation = track.translation.astype(np.float64)
     above = (_feet(track) @ floor.up).min(axis=1) - floor.height
     slope = translation @ floor.up

@@ -200,7 +200,7 @@ def test_without_a_place_in_space(
     with np.load(tmp_path / "out" / "tracks.npz") as lifted:
         assert "translation/0" not in lifted
     assert predict(checkpoint, keypoints, *options, "--floor") == 2
-    assert "--floor: person 0 has no place in space; leave --floor out" in capsys.readouterr().err
+    assert "person 0: has no place in space, so there is no floor to stand on" in capsys.readouterr().err
 
 
 def some_people(tmp_path: Path, **people: tuple[int, int]) -> Path:
@@ -338,6 +338,8 @@ def test_nothing_is_half_written(
         (["--layout", "hand21"], "21"),
         (["--conversion", "none.yaml"], "none.yaml: cannot be read"),
         (["--inspect", "3"], "--inspect: expected FRAME:PERSON, such as 0:0, not '3'"),
+        (["--inspect", "3:-1"], "--inspect: expected FRAME:PERSON"),
+        (["--inspect", "0:7"], "frame '0' has no person 7"),
         (["--inspect", "99:0"], "there is no frame '99'"),
         (["--delay", "3"], "--delay belongs to --stream"),
         (["--smooth", "one-euro"], "--smooth one-euro needs the frames per second"),

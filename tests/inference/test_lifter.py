@@ -15,6 +15,7 @@ from gcnpose.errors import InputError
 from gcnpose.inference import Lifter
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.tracks import KeypointTrack
+from gcnpose.keypoints.trajectory import guess_intrinsics
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.run import evaluate_checkpoint
 from tests.checkpoints import small_checkpoint
@@ -81,6 +82,19 @@ def test_other_joints_are_converted(checkpoint: Path) -> None:
     np.testing.assert_array_equal(lifted.positions, by_hand.positions)
     np.testing.assert_array_equal(lifted.score, converted.score)
     assert lifted.skeleton.name == "h36m17" and lifted.fps == 50 and lifted.translation is None
+
+
+def test_place_is_where_the_3d_falls_on_the_2d(checkpoint: Path) -> None:
+    """A pose that is known, seen by the camera that is guessed for the image."""
+    lifter = Lifter.load(checkpoint)
+    random = np.random.default_rng(0)
+    pose, places = random.normal(0, 0.4, (17, 3)), random.uniform((-1, -1, 4), (1, 1, 6), (20, 3))
+    placed = pose + places[:, None]
+    track = track_of(placed[..., :2] / placed[..., 2:] * 1002 + [500, 501])
+    lifted = dataclasses.replace(lifter(track), positions=np.tile(pose, (20, 1, 1)))
+    with_place = lifter.place(lifted, track)
+    np.testing.assert_allclose(with_place.placed, placed, atol=1e-3)
+    assert with_place.intrinsics == guess_intrinsics((1000, 1002))
 
 
 def test_the_image_size_normalises(checkpoint: Path) -> None:
