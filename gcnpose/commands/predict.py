@@ -144,10 +144,10 @@ def _inspect(options: argparse.Namespace) -> None:
     if not options.inspect:
         say(json.dumps(inspect(detections), indent=2, allow_nan=False))
         return
-    frame, _, person = options.inspect.rpartition(":")
-    if not re.fullmatch("[0-9]{1,9}", person):
+    match = re.fullmatch("(.+):([0-9]{1,9})", options.inspect)
+    if not match:
         raise InputError(f"--inspect: expected FRAME:PERSON, such as 0:0, not {options.inspect!r}")
-    say(json.dumps(inspect_person(detections, frame, int(person)), indent=2, allow_nan=False))
+    say(json.dumps(inspect_person(detections, match[1], int(match[2])), indent=2, allow_nan=False))
 
 
 def _stream(options: argparse.Namespace) -> None:

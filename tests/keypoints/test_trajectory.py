@@ -221,6 +221,12 @@ def test_a_jump_stays_one(up: Array, motion: list[Array]) -> None:
     assert np.abs(above[height == 0]).max() < 1e-4
 
 
+def test_no_floor_without_a_place(motion: list[Array]) -> None:
+    track = dataclasses.replace(as_track(motion[0]), translation=None)
+    with pytest.raises(InputError, match="person 0: has no place in space, so there is no floor to stand on"):
+        stand_on_floor(track, Floor(np.array([0.0, -1.0, 0.0]), 0.0))
+
+
 def test_no_feet() -> None:
     hand = Skeleton.load("hand21")
     track = as_track(np.random.default_rng(0).normal(0, 1, (5, 21, 3)), hand)
