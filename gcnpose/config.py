@@ -145,7 +145,7 @@ class ModelConfig:
     """Probability that a feature is dropped in training."""
     upsampling: Literal["repeat", "linear"] = "repeat"
     """How frames are added: each repeated, or interpolated between neighbours."""
-    aggregation: Literal["auto", "scatter", "native", "dense"] = "auto"
+    aggregation: Literal["auto", "gather", "dense", "scatter", "native"] = "auto"
     """How messages are summed; all give the same result, auto takes the fastest."""
     input_channels: Literal[2, 3] = 2
     """2: x and y of a keypoint; 3: its score too."""

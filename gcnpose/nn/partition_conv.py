@@ -4,13 +4,16 @@ from functools import cache
 from typing import Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
-AGGREGATIONS = ("auto", "dense", "native", "scatter")
+from gcnpose.nn.neighbour_sum import NeighbourSum
+from gcnpose.nn.pointwise import Pointwise, pointwise
+
+AGGREGATIONS = ("auto", "gather", "dense", "native", "scatter")
 DENSE_JOINTS = 256
-"""Graphs up to this size aggregate fastest as one dense product (``tools/benchmark.py layer``)."""
+"""Off the CPU, graphs up to this size aggregate fastest as one matrix product."""
 
 
 @cache
@@ -44,8 +47,9 @@ class PartitionConv(MessagePassing):
             them.
         aggregation: ``"scatter"`` reduces messages with torch-scatter where that is installed and can, else
             natively; ``"native"`` with PyTorch's own ops; ``"dense"`` sends and reduces in one matrix
-            product over the whole graph; ``"auto"`` is dense for graphs of up to 256 nodes, else scatter.
-            All agree to 1e-5.
+            product over the whole graph; ``"gather"`` in one sparse one, see :class:`NeighbourSum`;
+            ``"auto"`` is gather on a CPU, elsewhere dense for graphs of up to 256 nodes, else scatter. All
+            agree to 1e-5.
 
     Shapes:
         - input: (..., joints, in_channels)
@@ -64,29 +68,42 @@ class PartitionConv(MessagePassing):
         self.out_channels = out_channels
         self.joints = int(graph.num_nodes)
         self.subsets = int(graph.edge_type.max()) + 1
-        if aggregation == "auto":
-            aggregation = "dense" if self.joints <= DENSE_JOINTS else "scatter"
         self.aggregation = aggregation
-        self.lin = nn.Linear(in_channels, self.subsets * out_channels)
+        self.lin = Pointwise(in_channels, self.subsets * out_channels)
+        self.sums_first = in_channels < out_channels
 
         source, target = graph.edge_index
-        folded = source * self.subsets + graph.edge_type
-        adjacency = torch.zeros(self.joints, self.joints * self.subsets)
-        adjacency.index_put_((target, folded), graph.edge_weight, accumulate=True)
-        self.register_buffer("edge_index", torch.stack([folded, target]), persistent=False)
+        folded = self.joints * self.subsets
+        if self.sums_first:
+            self.size = (self.joints, folded)
+            target = target * self.subsets + graph.edge_type
+        else:
+            self.size = (folded, self.joints)
+            source = source * self.subsets + graph.edge_type
+        adjacency = torch.zeros(self.size).T.contiguous()
+        adjacency.index_put_((target, source), graph.edge_weight, accumulate=True)
+        self.register_buffer("edge_index", torch.stack([source, target]), persistent=False)
         self.register_buffer("edge_weight", graph.edge_weight[:, None], persistent=False)
         self.register_buffer("adjacency", adjacency, persistent=False)
+        self.register_buffer("weights", adjacency.sum(dim=1).view(self.joints, -1), persistent=False)
+        self.neighbour_sum = NeighbourSum(adjacency)
 
     def forward(self, x: Tensor) -> Tensor:
-        sent = self.lin(x).unflatten(-1, (self.subsets, self.out_channels)).flatten(-3, -2)
-        if self.aggregation == "dense":
-            return self.message_and_aggregate(self.adjacency, sent)
-        return self.propagate(
-            self.edge_index,
-            x=sent,
-            edge_weight=self.edge_weight,
-            size=(self.joints * self.subsets, self.joints),
-        )
+        if not self.sums_first:
+            return self._sum(self.lin(x).unflatten(-1, (self.subsets, self.out_channels)).flatten(-3, -2))
+        sums = self._sum(x).unflatten(-2, (self.joints, self.subsets)).flatten(-2)
+        weight = self.lin.weight.unflatten(0, (self.subsets, -1)).transpose(0, 1).flatten(1)
+        y = pointwise(sums, weight)
+        return y + (self.weights @ self.lin.bias.unflatten(0, (self.subsets, -1))).to(y.dtype)
+
+    def _sum(self, x: Tensor) -> Tensor:
+        """What the targets (..., targets, channels) get of the sources' messages (..., sources, channels)."""
+        way = self._aggregation_on(x.device.type)
+        if way == "gather":
+            return self.neighbour_sum(x)
+        if way == "dense":
+            return self.message_and_aggregate(self.adjacency, x)
+        return self.propagate(self.edge_index, x=x, edge_weight=self.edge_weight, size=self.size)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         return x_j * edge_weight.to(x_j.dtype)
@@ -94,7 +111,8 @@ class PartitionConv(MessagePassing):
     def aggregate(
         self, inputs: Tensor, index: Tensor, ptr: Optional[Tensor] = None, dim_size: Optional[int] = None
     ) -> Tensor:
-        if self.aggregation == "scatter" and has_torch_scatter(inputs.device.type):
+        way = self._aggregation_on(inputs.device.type)
+        if way == "scatter" and has_torch_scatter(inputs.device.type):
             from torch_scatter import scatter
 
             return scatter(inputs, index, dim=self.node_dim, dim_size=dim_size, reduce="sum")
@@ -102,6 +120,13 @@ class PartitionConv(MessagePassing):
 
     def message_and_aggregate(self, adjacency: Tensor, x: Tensor) -> Tensor:
         return torch.matmul(adjacency.to(x.dtype), x)
+
+    def _aggregation_on(self, device_type: str) -> str:
+        if self.aggregation != "auto":
+            return self.aggregation
+        if device_type == "cpu":
+            return "gather"
+        return "dense" if self.joints <= DENSE_JOINTS else "scatter"
 
     def __repr__(self) -> str:
         size = f"{self.in_channels}, {self.out_channels}"

@@ -6,18 +6,22 @@ from torch_geometric.data import Data
 
 from gcnpose.nn.dropout import Dropout
 from gcnpose.nn.partition_conv import PartitionConv
+from gcnpose.nn.pointwise import Pointwise
 from gcnpose.nn.temporal_conv import TemporalConv
 
 
 class ChannelNorm(nn.BatchNorm1d):
     """Batch norm over the last axis: statistics over batch, frames and joints.
 
+    The result is flat, and so no view of another tensor: autograd would copy what changes a view in place.
+
     Shapes:
-        - input and output: (..., channels)
+        - input: (..., channels)
+        - output: (rows, channels)
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.reshape(-1, x.shape[-1])).view(x.shape)
+        return super().forward(x.flatten(0, -2))
 
 
 class STGCNBlock(nn.Module):
@@ -62,16 +66,18 @@ class STGCNBlock(nn.Module):
         self.spatial_norm = ChannelNorm(out_channels)
         self.temporal = TemporalConv(out_channels, out_channels, temporal_kernel, stride)
         self.temporal_norm = ChannelNorm(out_channels)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, inplace=True)
         self.shortcut: nn.Module = nn.Identity()
         if residual:
             nn.init.zeros_(self.temporal_norm.weight)
         if residual and (in_channels != out_channels or stride != 1):
-            self.shortcut = nn.Sequential(nn.Linear(in_channels, out_channels), ChannelNorm(out_channels))
+            self.shortcut = nn.Sequential(Pointwise(in_channels, out_channels), ChannelNorm(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.spatial_norm(self.spatial(x)), inplace=True)
-        y = self.dropout(self.temporal_norm(self.temporal(y)))
+        y = self.spatial(x)
+        rows = F.relu(self.spatial_norm(y), inplace=True)
+        y = self.temporal(rows.view(y.shape))
+        rows = self.dropout(self.temporal_norm(y))
         if self.residual:
-            y = y + self.shortcut(x[:, :: self.stride])
-        return F.relu(y, inplace=True)
+            rows += self.shortcut(x[:, :: self.stride]).flatten(0, -2)
+        return F.relu(rows, inplace=True).view(y.shape)

@@ -1,6 +1,7 @@
 """PartitionConv against a triple loop over Eq. 9."""
 
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from gcnpose.nn import PartitionConv
 from gcnpose.nn.partition_conv import has_torch_scatter
 from gcnpose.skeleton import Skeleton, available_graphs
 
-AGGREGATIONS = ("dense", "native", "scatter")
+AGGREGATIONS = ("gather", "dense", "native", "scatter")
+WIDTHS = ((4, 6), (6, 4))
+"""The sums come first where a layer widens, the weights where it does not."""
 
 
 def triple_loop(layer: PartitionConv, skeleton: Skeleton, x: Tensor) -> Tensor:
@@ -34,32 +37,36 @@ def triple_loop(layer: PartitionConv, skeleton: Skeleton, x: Tensor) -> Tensor:
     return out
 
 
+@pytest.mark.parametrize("widths", WIDTHS)
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("name", available_graphs())
-def test_equals_the_triple_loop(name: str, aggregation: str) -> None:
+def test_equals_the_triple_loop(name: str, aggregation: str, widths: tuple[int, int]) -> None:
     torch.manual_seed(0)
     skeleton = Skeleton.load(name)
-    layer = PartitionConv(4, 6, skeleton.to_data(), aggregation)
-    x = torch.randn(2, 3, skeleton.num_joints, 4)
+    layer = PartitionConv(*widths, skeleton.to_data(), aggregation)
+    x = torch.randn(2, 3, skeleton.num_joints, widths[0])
     torch.testing.assert_close(layer(x), triple_loop(layer, skeleton, x), atol=1e-5, rtol=1e-5)
 
 
-def test_aggregations_agree_in_the_gradients_too() -> None:
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_aggregations_agree_in_the_gradients_too(widths: tuple[int, int]) -> None:
     graph = Skeleton.load("h36m17").to_data()
     gradients = {}
     for aggregation in AGGREGATIONS:
         torch.manual_seed(0)
-        layer = PartitionConv(5, 7, graph, aggregation)
-        x = torch.randn(2, 4, 17, 5, requires_grad=True)
+        layer = PartitionConv(*widths, graph, aggregation)
+        x = torch.randn(2, 4, 17, widths[0], requires_grad=True)
         layer(x).square().sum().backward()
         gradients[aggregation] = (x.grad, layer.lin.weight.grad, layer.lin.bias.grad)
-    for aggregation in ("native", "scatter"):
+    for aggregation in AGGREGATIONS:
         torch.testing.assert_close(gradients[aggregation], gradients["dense"], atol=1e-4, rtol=1e-5)
 
 
-def test_gradient_is_the_numerical_one() -> None:
-    layer = PartitionConv(2, 3, Skeleton.load("humaneva15").to_data(), "native").double()
-    x = torch.randn(1, 15, 2, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("aggregation", ["gather", "native"])
+def test_gradient_is_the_numerical_one(aggregation: str, widths: tuple[int, int]) -> None:
+    layer = PartitionConv(*widths, Skeleton.load("humaneva15").to_data(), aggregation).double()
+    x = torch.randn(1, 15, widths[0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, (x,))
 
 
@@ -77,16 +84,25 @@ def test_scatter_runs_on_torch_scatter_where_it_can(monkeypatch: pytest.MonkeyPa
     assert calls == [1]
 
 
-def test_auto_is_dense_for_small_graphs_only() -> None:
+def test_auto_gathers_on_a_cpu() -> None:
+    layer = PartitionConv(2, 3, Skeleton.load("h36m17").to_data())
+    with mock.patch.object(layer.neighbour_sum, "forward", wraps=layer.neighbour_sum.forward) as gather:
+        layer(torch.randn(1, 17, 2))
+    gather.assert_called_once()
+
+
+def test_auto_is_dense_for_small_graphs_only_elsewhere() -> None:
     names = [f"j{number}" for number in range(300)]
     bones = [[one, other] for one, other in pairwise(names)]
     content = {"name": "chain", "root": "j0", "joints": names, "bones": bones, "mirror": []}
-    assert PartitionConv(2, 2, Skeleton.from_dict(content, "test").to_data()).aggregation == "scatter"
-    assert PartitionConv(2, 2, Skeleton.load("mediapipe33").to_data()).aggregation == "dense"
+    large = PartitionConv(2, 2, Skeleton.from_dict(content, "test").to_data()).to("meta")
+    with mock.patch.object(PartitionConv, "propagate", return_value="scattered"):
+        assert large(torch.empty(1, 300, 2, device="meta")) == "scattered"
+    small = PartitionConv(2, 2, Skeleton.load("mediapipe33").to_data()).to("meta")
+    with mock.patch.object(PartitionConv, "message_and_aggregate", return_value="dense"):
+        assert small(torch.empty(1, 33, 2, device="meta")) == "dense"
 
 
 def test_unknown_aggregation() -> None:
-    with pytest.raises(
-        ValueError, match="aggregation must be one of auto, dense, native, scatter, not 'mean'"
-    ):
+    with pytest.raises(ValueError, match="must be one of auto, gather, dense, native, scatter, not 'mean'"):
         PartitionConv(2, 2, Skeleton.load("h36m17").to_data(), "mean")

@@ -1,0 +1,33 @@
+"""A linear map of the last axis, on a CPU as a 1x1 convolution."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``torch.nn.functional.linear`` by the fastest kernel of the device.
+
+    On a CPU PyTorch gives single-precision matrix products to MKL and convolutions to oneDNN. The latter is
+    two to three times as fast on processors of another maker than MKL's, and adds the bias on its way.
+
+    Shapes:
+        x (..., joints, in_features), weight (out_features, in_features), bias (out_features,)
+        -> (..., joints, out_features)
+    """
+    if x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    channels_first = x.reshape(-1, x.shape[-2], 1, x.shape[-1]).permute(0, 3, 1, 2)
+    y = F.conv2d(channels_first, weight[..., None, None], bias)
+    return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
+
+
+class Pointwise(nn.Linear):
+    """``torch.nn.Linear`` by :func:`pointwise`.
+
+    Shapes:
+        - input: (..., joints, in_features)
+        - output: (..., joints, out_features)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
