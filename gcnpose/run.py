@@ -19,6 +19,7 @@ from gcnpose.build import (
     build_loss,
     build_model,
     build_motion,
+    build_store,
     build_views,
     build_windows,
 )
@@ -30,6 +31,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.memory import peak_memory_mib
 from gcnpose.nn import UGCN
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
@@ -154,7 +156,8 @@ class _Run:
         self.say = say
         self.device = build_device(config)
         self.motion = build_motion(config, skeleton, SPLITS)
-        train_views = build_views(config, self.motion["train"])
+        self.store = build_store(config, self.motion["train"], self.device)
+        train_views = build_views(config, self.motion["train"], self.store)
         self.content = content
         self.yardsticks = Yardsticks(**content["yardsticks"]) if content else Yardsticks.fit(train_views)
         torch.manual_seed(config.seed)
@@ -162,7 +165,7 @@ class _Run:
         self.trainer = Trainer(
             self.model,
             build_loss(config),
-            build_windows(config, self.motion["train"], train_views, self.device),
+            build_windows(config, self.motion["train"], train_views, self.device, self.store),
             config.train,
             config.seed,
             self.device,
@@ -187,7 +190,7 @@ class _Run:
         self.say(
             f"{folder}: {parameters:,} parameters, {len(self.trainer.windows):,} windows, "
             f"{self.trainer.steps_per_epoch} steps per epoch, {config.train.epochs - first} epochs "
-            f"on {self.device}"
+            f"on {self.device}" + ("" if self.store.place == "device" else f", {self.store}")
         )
         if self.validation is None:
             self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
@@ -206,6 +209,8 @@ class _Run:
                     tracker.log_history(self.history, "epoch")
                 for epoch in range(first, config.train.epochs):
                     self._train_epoch(epoch, folder, digests, tracker)
+                if first < config.train.epochs:
+                    self._report_memory(tracker)
                 self._finish(folder, tracker)
         except KeyboardInterrupt:
             raise RunError(
@@ -222,6 +227,13 @@ class _Run:
         tracker.log_history([row], "epoch")
         self._save(folder, epoch + 1, row, digests, tracker.run_id)
         self.say(_epoch_line(row, config.train.epochs))
+
+    def _report_memory(self, tracker: Tracker) -> None:
+        peaks = peak_memory_mib(self.device)
+        tracker.log_metrics({f"train/{name}": peak for name, peak in peaks.items()})
+        on_gpu = peaks.get("peak_gpu_memory_mib")
+        gpu = "" if on_gpu is None else f", {on_gpu:,.0f} MiB on the GPU"
+        self.say(f"peak memory {peaks['peak_memory_mib']:,.0f} MiB{gpu}")
 
     def _validate(self) -> dict[str, float]:
         """Mean over the frames of the validation subjects, each lifted once; nothing where there are none."""

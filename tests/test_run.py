@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,6 +112,23 @@ def test_same_command_same_weights(finished: Path, small_folder: Path) -> None:
     assert again != finished
     assert_same_weights(again, finished)
     assert (again / "report.csv").read_text() == (finished / "report.csv").read_text()
+
+
+def test_frames_on_the_disk_same_weights(finished: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    folder = train(small_config(tmp_path, "data.keep=disk"), lines.append)
+    assert_same_weights(folder, finished)
+    assert lines[0].endswith("3 epochs on cpu, 0 MiB of frames in a file on the disk")
+    assert list(Path(folder).parent.iterdir()) == [folder]
+
+
+def test_peak_memory_is_told(tmp_path: Path) -> None:
+    lines: list[str] = []
+    folder = train(small_config(tmp_path, "train.epochs=1"), lines.append)
+    assert len([line for line in lines if re.fullmatch(r"peak memory [\d,]+ MiB", line)]) == 1
+    lines.clear()
+    resume(folder, lines.append)
+    assert not [line for line in lines if line.startswith("peak memory")], "nothing was trained"
 
 
 def test_another_seed_other_weights(finished: Path, small_folder: Path) -> None:
@@ -672,6 +690,7 @@ def test_tracked_run(tracked: tuple[Any, Any]) -> None:
         ]
     report = json.loads((folder / "report.json").read_text())
     metrics = logged.data.metrics
+    assert metrics["train/peak_memory_mib"] > 50
     assert metrics["test/mean_over_frames/mpjpe_mm"] == report["mean_over_frames"]["mpjpe_mm"]
     assert metrics["test/mean_over_actions/mpjve_mm"] == report["mean_over_actions"]["mpjve_mm"]
     assert (
