@@ -205,17 +205,22 @@ class _Run:
                         f"{config.name}-{split}", source, digests[split], split, _profile(motion)
                     )
                 tracker.log_files(folder / CONFIG, folder / SKELETON)
-                if tracker.run_id != mlflow_run:
-                    tracker.log_history(self.history, "epoch")
+                tracker.log_missing(self.history, "epoch")
                 for epoch in range(first, config.train.epochs):
                     self._train_epoch(epoch, folder, digests, tracker)
                 if first < config.train.epochs:
                     self._report_memory(tracker)
                 self._finish(folder, tracker)
         except KeyboardInterrupt:
-            raise RunError(
-                f"interrupted; `train --resume {folder}` goes on from the last checkpoint"
-            ) from None
+            raise RunError(f"interrupted; {_hint(folder)}") from None
+        except OSError as error:
+            raise RunError(f"{folder}: {error}; {_hint(folder)}") from error
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            sizes = f"train.batch_size {config.train.batch_size}, data.window {config.data.window}"
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{sizes}: too much for the memory of {self.device}: {reason}") from error
         return folder
 
     def _train_epoch(self, epoch: int, folder: Path, digests: dict[str, str], tracker: Tracker) -> None:
@@ -224,8 +229,8 @@ class _Run:
         if (epoch + 1) % config.train.validate_every == 0 or epoch + 1 == config.train.epochs:
             row |= self._validate()
         self.history.append(row)
-        tracker.log_history([row], "epoch")
         self._save(folder, epoch + 1, row, digests, tracker.run_id)
+        tracker.log_history([row], "epoch")
         self.say(_epoch_line(row, config.train.epochs))
 
     def _report_memory(self, tracker: Tracker) -> None:
@@ -292,8 +297,10 @@ class _Run:
         model = model.to(self.device)
         views = build_views(config, self.motion["test"])
         report = _evaluate(config, model, views, self.yardsticks, self.device)
+        _write_history(folder / "history.csv", self.history)  # a run may have been stopped before it
         write_report(report, folder / "report.json")
-        self._draw(model, views, folder / "poses.png")
+        with replacing(folder / "poses.png") as partial:
+            self._draw(model, views, partial)
         self.say(format_report(report))
         self.say(f"{folder}: {BEST}, report.json, report.csv, history.csv, poses.png")
         _log_report(tracker, report)
@@ -323,6 +330,15 @@ class _Run:
             path,
             [f"{clip.subject} {clip.action}" for clip in clips],
         )
+
+
+def _hint(folder: Path) -> str:
+    return f"`train --resume {folder}` goes on from the last checkpoint"
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU, PyTorch has no type of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _evaluate(
