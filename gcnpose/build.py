@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from gcnpose.config import Config
 from gcnpose.data.camera import Rig
+from gcnpose.data.frames import FrameStore
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.synthetic import make_motion
-from gcnpose.data.views import DEFAULT_RIGS, Views, fixed_views
+from gcnpose.data.views import DEFAULT_RIGS, Views, count_rows, fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows, Windows
 from gcnpose.errors import InputError
 from gcnpose.loss import LiftingLoss
@@ -142,23 +144,40 @@ def build_noise(config: Config, skeleton: Skeleton, device: torch.device) -> Key
     )
 
 
-def build_views(config: Config, motion: MotionSet) -> Views:
+def build_store(config: Config, motion: MotionSet, device: torch.device) -> FrameStore:
+    """Where the frames of the training motion will lie."""
+    data, joints = config.data, motion.skeleton.num_joints
+    frames = sum(len(sequence.positions) for sequence in motion.sequences)
+    values = count_rows(motion, DEFAULT_RIGS[data.rig]()) * joints * (config.model.input_channels + 3)
+    kept = values if data.views == "fixed" else frames * joints * 3
+    size = torch.float32.itemsize
+    return FrameStore(device, data.keep, built=size * values, kept=size * kept, folder=Path(config.output))
+
+
+def build_views(config: Config, motion: MotionSet, store: FrameStore | None = None) -> Views:
     """Fixed views of some subjects: the same for every run with the same seed.
 
+    Args:
+        config: The experiment.
+        motion: Of those subjects.
+        store: Where the arrays are made; None: in RAM.
+
     Raises:
-        InputError: if the 2D is not what the config asks for.
+        InputError: if the 2D is not what the config asks for, or the store has no room.
     """
-    return _views(config, motion, build_noise(config, motion.skeleton, torch.device("cpu")))
+    return _views(config, motion, build_noise(config, motion.skeleton, torch.device("cpu")), store)
 
 
-def build_windows(config: Config, motion: MotionSet, views: Views, device: torch.device) -> Windows:
+def build_windows(
+    config: Config, motion: MotionSet, views: Views, device: torch.device, store: FrameStore | None = None
+) -> Windows:
     """The training windows: of the fixed views, or of the motion seen anew each time."""
     data = config.data
     noise = build_noise(config, motion.skeleton, device)
     if data.views == "fixed":
         if noise is not None:  # the views have noise already, the same each time
-            views = _views(config, motion, None)
-        return FixedWindows(views, data.window, data.step, data.augment.flip, device, noise)
+            views = _views(config, motion, None, store)
+        return FixedWindows(views, data.window, data.step, data.augment.flip, device, noise, store)
     return DrawnWindows(
         motion,
         Rig.from_cameras(DEFAULT_RIGS[data.rig]()).to(device),
@@ -172,10 +191,11 @@ def build_windows(config: Config, motion: MotionSet, views: Views, device: torch
         input_channels=config.model.input_channels,
         device=device,
         noise=noise,
+        store=store,
     )
 
 
-def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None) -> Views:
+def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None, store: FrameStore | None) -> Views:
     data = config.data
     return fixed_views(
         motion,
@@ -185,4 +205,5 @@ def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None) -> Vi
         data.keypoints.detected,
         data.keypoints.ground_truth_weight,
         noise,
+        torch.empty if store is None else store.empty,
     )

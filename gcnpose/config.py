@@ -120,6 +120,9 @@ class DataConfig:
     """Random changes to the training windows."""
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     """What the 2D is: detected, projected, or in between."""
+    keep: Literal["auto", "device", "host", "disk"] = "auto"
+    """Where the training frames lie: with the network, in RAM, or in a file in `output`; auto: the first of
+    them that has room."""
 
 
 @dataclass(frozen=True)

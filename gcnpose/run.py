@@ -19,6 +19,7 @@ from gcnpose.build import (
     build_loss,
     build_model,
     build_motion,
+    build_store,
     build_views,
     build_windows,
 )
@@ -30,6 +31,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.memory import peak_memory_mib
 from gcnpose.nn import UGCN
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
@@ -154,7 +156,8 @@ class _Run:
         self.say = say
         self.device = build_device(config)
         self.motion = build_motion(config, skeleton, SPLITS)
-        train_views = build_views(config, self.motion["train"])
+        self.store = build_store(config, self.motion["train"], self.device)
+        train_views = build_views(config, self.motion["train"], self.store)
         self.content = content
         self.yardsticks = Yardsticks(**content["yardsticks"]) if content else Yardsticks.fit(train_views)
         torch.manual_seed(config.seed)
@@ -162,7 +165,7 @@ class _Run:
         self.trainer = Trainer(
             self.model,
             build_loss(config),
-            build_windows(config, self.motion["train"], train_views, self.device),
+            build_windows(config, self.motion["train"], train_views, self.device, self.store),
             config.train,
             config.seed,
             self.device,
@@ -187,7 +190,7 @@ class _Run:
         self.say(
             f"{folder}: {parameters:,} parameters, {len(self.trainer.windows):,} windows, "
             f"{self.trainer.steps_per_epoch} steps per epoch, {config.train.epochs - first} epochs "
-            f"on {self.device}"
+            f"on {self.device}" + ("" if self.store.place == "device" else f", {self.store}")
         )
         if self.validation is None:
             self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
@@ -202,15 +205,22 @@ class _Run:
                         f"{config.name}-{split}", source, digests[split], split, _profile(motion)
                     )
                 tracker.log_files(folder / CONFIG, folder / SKELETON)
-                if tracker.run_id != mlflow_run:
-                    tracker.log_history(self.history, "epoch")
+                tracker.log_missing(self.history, "epoch")
                 for epoch in range(first, config.train.epochs):
                     self._train_epoch(epoch, folder, digests, tracker)
+                if first < config.train.epochs:
+                    self._report_memory(tracker)
                 self._finish(folder, tracker)
         except KeyboardInterrupt:
-            raise RunError(
-                f"interrupted; `train --resume {folder}` goes on from the last checkpoint"
-            ) from None
+            raise RunError(f"interrupted; {_hint(folder)}") from None
+        except OSError as error:
+            raise RunError(f"{folder}: {error}; {_hint(folder)}") from error
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            sizes = f"train.batch_size {config.train.batch_size}, data.window {config.data.window}"
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{sizes}: too much for the memory of {self.device}: {reason}") from error
         return folder
 
     def _train_epoch(self, epoch: int, folder: Path, digests: dict[str, str], tracker: Tracker) -> None:
@@ -219,9 +229,16 @@ class _Run:
         if (epoch + 1) % config.train.validate_every == 0 or epoch + 1 == config.train.epochs:
             row |= self._validate()
         self.history.append(row)
-        tracker.log_history([row], "epoch")
         self._save(folder, epoch + 1, row, digests, tracker.run_id)
+        tracker.log_history([row], "epoch")
         self.say(_epoch_line(row, config.train.epochs))
+
+    def _report_memory(self, tracker: Tracker) -> None:
+        peaks = peak_memory_mib(self.device)
+        tracker.log_metrics({f"train/{name}": peak for name, peak in peaks.items()})
+        on_gpu = peaks.get("peak_gpu_memory_mib")
+        gpu = "" if on_gpu is None else f", {on_gpu:,.0f} MiB on the GPU"
+        self.say(f"peak memory {peaks['peak_memory_mib']:,.0f} MiB{gpu}")
 
     def _validate(self) -> dict[str, float]:
         """Mean over the frames of the validation subjects, each lifted once; nothing where there are none."""
@@ -280,8 +297,10 @@ class _Run:
         model = model.to(self.device)
         views = build_views(config, self.motion["test"])
         report = _evaluate(config, model, views, self.yardsticks, self.device)
+        _write_history(folder / "history.csv", self.history)  # a run may have been stopped before it
         write_report(report, folder / "report.json")
-        self._draw(model, views, folder / "poses.png")
+        with replacing(folder / "poses.png") as partial:
+            self._draw(model, views, partial)
         self.say(format_report(report))
         self.say(f"{folder}: {BEST}, report.json, report.csv, history.csv, poses.png")
         _log_report(tracker, report)
@@ -311,6 +330,15 @@ class _Run:
             path,
             [f"{clip.subject} {clip.action}" for clip in clips],
         )
+
+
+def _hint(folder: Path) -> str:
+    return f"`train --resume {folder}` goes on from the last checkpoint"
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """On a CPU, PyTorch has no type of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _evaluate(

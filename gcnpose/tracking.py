@@ -140,6 +140,14 @@ class Tracker:
         )
 
     @_harmless
+    def log_missing(self, rows: Sequence[Mapping[str, float]], step_key: str) -> None:
+        """As `log_history`, without the steps of which the run has the first row's first number already."""
+        if rows:
+            name = next(name for name in rows[0] if name != step_key)
+            there = {point.step for point in self._client.get_metric_history(self.run_id, _name(name))}
+            self.log_history([row for row in rows if int(row[step_key]) not in there], step_key)
+
+    @_harmless
     def log_files(self, *paths: Path, folder: str | None = None) -> None:
         """Stores files, and folders with all that is in them; warns of one that is missing.
 

@@ -3,11 +3,9 @@
 import dataclasses
 import json
 import logging
-import multiprocessing
 import os
-import random
-import time
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from tests.experiments import small_config, small_experiment
 from tests.motions import small_motion
+from tests.runs import assert_loadable, assert_same_weights, quiet
 
 FILES = {
     "config.yaml",
@@ -42,10 +41,6 @@ FILES = {
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 DRAW = run._Run._draw
-
-
-def quiet(line: str) -> None:
-    """Takes a line of progress and drops it."""
 
 
 @pytest.fixture
@@ -68,18 +63,6 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(small_folder: Path) -> Path:
     """The folder of a run that nothing interrupted."""
     return train(small_config(small_folder), quiet)
-
-
-def weights(folder: Path) -> list[dict[str, Any]]:
-    """All that a network is, of the last and of the best checkpoint."""
-    return [load_checkpoint(folder / file)["model"] for file in (LAST, BEST)]
-
-
-def assert_same_weights(folder: Path, other: Path) -> None:
-    for one, two in zip(weights(folder), weights(other), strict=True):
-        assert one.keys() == two.keys()
-        for name in one:
-            assert torch.equal(one[name], two[name]), name
 
 
 def test_what_a_run_leaves(finished: Path) -> None:
@@ -113,6 +96,23 @@ def test_same_command_same_weights(finished: Path, small_folder: Path) -> None:
     assert (again / "report.csv").read_text() == (finished / "report.csv").read_text()
 
 
+def test_frames_on_the_disk_same_weights(finished: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    folder = train(small_config(tmp_path, "data.keep=disk"), lines.append)
+    assert_same_weights(folder, finished)
+    assert lines[0].endswith("3 epochs on cpu, 0 MiB of frames in a file on the disk")
+    assert list(Path(folder).parent.iterdir()) == [folder]
+
+
+def test_peak_memory_is_told(tmp_path: Path) -> None:
+    lines: list[str] = []
+    folder = train(small_config(tmp_path, "train.epochs=1"), lines.append)
+    assert len([line for line in lines if re.fullmatch(r"peak memory [\d,]+ MiB", line)]) == 1
+    lines.clear()
+    resume(folder, lines.append)
+    assert not [line for line in lines if line.startswith("peak memory")], "nothing was trained"
+
+
 def test_another_seed_other_weights(finished: Path, small_folder: Path) -> None:
     other = train(small_config(small_folder, "seed=1"), quiet)
     with pytest.raises(AssertionError):
@@ -123,9 +123,9 @@ def test_test_subjects_are_touched_once_at_the_end(tmp_path: Path, monkeypatch: 
     order: list[object] = []
     build_views = run.build_views
 
-    def spy(config: Any, motion: MotionSet) -> Any:
+    def spy(config: Any, motion: MotionSet, *store: Any) -> Any:
         order.append(motion.subjects)
-        return build_views(config, motion)
+        return build_views(config, motion, *store)
 
     monkeypatch.setattr(run, "build_views", spy)
     train(small_config(tmp_path), lambda line: order.append(line.split("/")[0]))
@@ -175,7 +175,7 @@ def test_without_validation_subjects_the_last_epoch_is_the_best(tmp_path: Path) 
     lines: list[str] = []
     folder = train(config, lines.append)
     assert "no validation subjects, so the last epoch's weights will be best.pt" in lines
-    best, last = weights(folder)
+    best, last = (load_checkpoint(folder / file)["model"] for file in (BEST, LAST))
     assert all(torch.equal(best[name], last[name]) for name in last)
     assert load_checkpoint(folder / BEST)["epoch"] == 3
     assert not any(
@@ -254,65 +254,6 @@ def test_stopped_between_two_writes(
         assert len(saved) < writes, "there were fewer writes than that"
 
 
-def loadable(folder: Path) -> None:
-    for path in folder.glob("*.pt"):
-        load_checkpoint(path)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., Any]]:
-    """Calls a function in a process of its own. They are forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gcnpose.run", "gcnpose.viz.poses"])
-    processes = []
-    environment = pytest.MonkeyPatch()
-    environment.setenv("OMP_NUM_THREADS", "1")  # threads do not survive a fork
-
-    def start(function: Callable[..., Any], *arguments: Any) -> Any:
-        process = context.Process(target=function, args=arguments)
-        process.start()
-        processes.append(process)
-        return process
-
-    yield start
-    environment.undo()
-    for process in processes:
-        process.kill()
-        process.join()
-
-
-def test_killed_at_any_moment(tmp_path: Path, start: Callable[..., Any]) -> None:
-    config = small_config(tmp_path, "train.epochs=8")
-    whole = start(train, dataclasses.replace(config, output=str(tmp_path / "whole")), quiet)
-    wait_for((tmp_path / "whole").exists)
-    began = time.monotonic()
-    whole.join()
-    took = time.monotonic() - began
-    (uninterrupted,) = (tmp_path / "whole").iterdir()
-
-    process = start(train, config, quiet)
-    wait_for(lambda: list(Path(config.output).glob("*/config.yaml")))
-    (folder,) = Path(config.output).iterdir()
-    moments = random.Random(0)
-    for _ in range(3):
-        process.join(moments.uniform(0, 0.6 * took))
-        process.kill()
-        process.join()
-        loadable(folder)
-        process = start(resume, folder, quiet)
-    process.join()
-    assert process.exitcode == 0
-    assert load_checkpoint(folder / LAST)["epoch"] == 8
-    assert_same_weights(folder, uninterrupted)
-
-
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_full_disk(finished: Path, tmp_path: Path, epochs: int) -> None:
     """A file may not grow larger than the best checkpoint, and the last is larger; from some epoch on."""
@@ -333,7 +274,7 @@ def test_full_disk(finished: Path, tmp_path: Path, epochs: int) -> None:
     assert "File too large" in message
     assert message.endswith(f"make room, then resume {folder}")
     assert (folder / LAST).exists() == (epochs > 0)
-    loadable(folder)
+    assert_loadable(folder)
     (folder / "best.pt.part").write_bytes(b"what a killed write leaves")
     resume(folder, quiet)
     assert_same_weights(folder, finished)
@@ -672,6 +613,7 @@ def test_tracked_run(tracked: tuple[Any, Any]) -> None:
         ]
     report = json.loads((folder / "report.json").read_text())
     metrics = logged.data.metrics
+    assert metrics["train/peak_memory_mib"] > 50
     assert metrics["test/mean_over_frames/mpjpe_mm"] == report["mean_over_frames"]["mpjpe_mm"]
     assert metrics["test/mean_over_actions/mpjve_mm"] == report["mean_over_actions"]["mpjve_mm"]
     assert (

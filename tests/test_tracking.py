@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import math
 import os
@@ -31,6 +30,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker, environment, flatten, serve_ui
+from tests.mlflow_server import FakeServer, serving
 from tests.motions import past_the_beginning
 
 SOON = 10
@@ -322,6 +322,18 @@ def test_a_run_is_resumed(tracking_uri: str, caplog: pytest.LogCaptureFixture) -
     assert len(store.get_metric_history(first.run_id, "loss")) == 2
 
 
+def test_missing_steps_are_filled_in(tracking_uri: str) -> None:
+    rows = [{"step": step, "train/loss": step / 2, "val (mm)": step * 3} for step in (1, 2, 3, 4)]
+    with Tracker.start(config(tracking_uri), "gaps", {}) as tracker:
+        tracker.log_missing([], "step")
+        tracker.log_history([rows[0], rows[2]], "step")
+        tracker.log_missing(rows, "step")
+        tracker.log_missing(rows, "step")
+    for name, factor in (("train/loss", 0.5), ("val _mm_", 3)):
+        curve = client(tracking_uri).get_metric_history(str(tracker.run_id), name)
+        assert sorted((point.step, point.value) for point in curve) == [(n, n * factor) for n in (1, 2, 3, 4)]
+
+
 @pytest.mark.parametrize("kind", ["unknown", "deleted", "malformed"])
 def test_a_run_that_is_gone_is_begun_anew(
     kind: str, tracking_uri: str, caplog: pytest.LogCaptureFixture
@@ -506,46 +518,10 @@ def test_a_server_that_never_answers_costs_one_timeout(
     assert "timed out" in message.lower()
 
 
-class FakeServer(http.server.ThreadingHTTPServer):
-    """As much of a tracking server as a run needs; 503 with a long Retry-After once it is broken."""
-
-    broken = False
-    block_on_close = False
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class FakeApi(http.server.BaseHTTPRequestHandler):
-    server: FakeServer
-
-    def do_GET(self) -> None:
-        self.answer({"experiment": {"experiment_id": "7", "name": "gcnpose"}})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer({"run": {"info": {"run_id": "ab12", "status": "RUNNING"}, "data": {}}})
-
-    def answer(self, content: object) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(503 if self.server.broken else 200)
-        self.send_header("Retry-After", "3600")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def fake_server() -> Iterator[FakeServer]:
-    with FakeServer(("127.0.0.1", 0), FakeApi) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+def fake_server(tmp_path: Path) -> Iterator[FakeServer]:
+    with serving(tmp_path / "artifacts") as server:
         yield server
-        server.shutdown()
 
 
 @pytest.mark.parametrize("failure", ["gone", "broken"])
@@ -559,8 +535,7 @@ def test_a_server_that_dies_midway_costs_one_warning(
         tracker.log_metrics({"loss": 1.0}, 1)
         assert messages(caplog) == []
         if failure == "gone":
-            fake_server.shutdown()
-            fake_server.server_close()
+            fake_server.vanish()
         fake_server.broken = True
         begin = time.monotonic()
         for step in range(3):

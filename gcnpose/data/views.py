@@ -81,6 +81,7 @@ def fixed_views(
     detected: bool | None = None,
     ground_truth_weight: float = 0.0,
     noise: KeypointNoise | None = None,
+    empty: Callable[..., Tensor] = torch.empty,
 ) -> Views:
     """Every sequence from every camera that saw it.
 
@@ -97,22 +98,20 @@ def fixed_views(
         detected: Whether to use the motion's own 2D; None: where it has some.
         ground_truth_weight: Share w of the projected truth in the motion's own 2D: w * true + (1 - w) * own.
         noise: Errors on projected 2D, the same for a sequence and camera whatever else is in the set.
+        empty: Makes the arrays, from their sizes; they may lie in a file.
 
     Raises:
         InputError: if ``detected`` and a sequence has no 2D of one of its cameras.
     """
-    cameras = [motion.cameras_of(sequence) or rig for sequence in motion.sequences]
-    rows = sum(
-        len(sequence.positions) * len(seen_by)
-        for sequence, seen_by in zip(motion.sequences, cameras, strict=True)
-    )
+    rows = count_rows(motion, rig)
     joints, root = motion.skeleton.num_joints, motion.skeleton.root_index
-    keypoints_2d = torch.empty(rows, joints, input_channels)
-    pose_3d = torch.empty(rows, joints, 3)
+    keypoints_2d = empty(rows, joints, input_channels)
+    pose_3d = empty(rows, joints, 3)
     valid = torch.ones(rows, dtype=torch.bool)
     clips: list[Clip] = []
     first = 0
-    for sequence, seen_by in zip(motion.sequences, cameras, strict=True):
+    for sequence in motion.sequences:
+        seen_by = motion.cameras_of(sequence) or rig
         positions = torch.from_numpy(sequence.positions)
         if seen_by is rig:
             yaw = _random(seed, sequence.subject, sequence.name).uniform(0, 2 * math.pi)
@@ -154,6 +153,13 @@ def fixed_views(
             clips.append(clip)
             first += clip.frames
     return Views(motion.skeleton, clips, keypoints_2d, pose_3d, None if valid.all() else valid)
+
+
+def count_rows(motion: MotionSet, rig: Sequence[Camera]) -> int:
+    """Frames times the cameras that see them: the rows of :func:`fixed_views`."""
+    return sum(
+        len(sequence.positions) * len(motion.cameras_of(sequence) or rig) for sequence in motion.sequences
+    )
 
 
 def _as_input(pixels: Tensor, camera: Camera, channels: int) -> Tensor:

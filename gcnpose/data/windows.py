@@ -1,4 +1,4 @@
-"""Training windows: all motion stays on the device, a batch is one gather."""
+"""Training windows: all motion stays where it has room, on the device if it can; a batch is one gather."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gcnpose.data.camera import (
     sample_views,
     world_to_camera,
 )
+from gcnpose.data.frames import FrameStore, take
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.views import Clip, Views
@@ -102,8 +103,9 @@ class FixedWindows:
         window: Frames per window.
         step: Frames between the starts of two windows.
         flip: Probability of a horizontal flip.
-        device: Where the arrays are kept.
+        device: Where the batches are wanted.
         noise: Errors on projected 2D, drawn anew each time that a window is taken.
+        store: Where the arrays lie; None: on the device. The views were built with it.
     """
 
     def __init__(
@@ -114,10 +116,12 @@ class FixedWindows:
         flip: float,
         device: torch.device,
         noise: KeypointNoise | None = None,
+        store: FrameStore | None = None,
     ) -> None:
+        store = store or FrameStore(device)
         self.table = _WindowTable(views.clips, window, step, device)
-        self.keypoints_2d = views.keypoints_2d.to(device)
-        self.pose_3d = views.pose_3d.to(device)
+        self.keypoints_2d = store.settle(views.keypoints_2d)
+        self.pose_3d = store.settle(views.pose_3d)
         self.flip = _Flip(views.skeleton, flip, device)
         self.noise = noise
         self.detected = torch.tensor([clip.detected for clip in views.clips], device=device)
@@ -133,9 +137,8 @@ class FixedWindows:
         last = self.table.last[indices, None]
         valid = rows <= last
         joints, sign = self.flip.draw(len(indices), generator)
-        places = rows.minimum(last)[..., None] * joints.shape[-1] + joints
-        keypoints_2d = self.keypoints_2d.flatten(0, 1)[places]
-        pose_3d = self.pose_3d.flatten(0, 1)[places]
+        keypoints_2d = take(self.keypoints_2d, rows.minimum(last), joints)
+        pose_3d = take(self.pose_3d, rows.minimum(last), joints)
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
         if self.noise is not None:
@@ -162,8 +165,9 @@ class DrawnWindows:
         body_scale: Half range of the factor on the whole body and its path.
         tempo: Half range of the playback speed.
         input_channels: 2, or 3 with a score, which is 1 but for the noise.
-        device: Where the motion is kept.
+        device: Where the batches are wanted.
         noise: Errors on the 2D.
+        store: Where the motion lies; None: on the device.
     """
 
     def __init__(
@@ -180,7 +184,9 @@ class DrawnWindows:
         input_channels: int,
         device: torch.device,
         noise: KeypointNoise | None = None,
+        store: FrameStore | None = None,
     ) -> None:
+        store = store or FrameStore(device)
         clips: list[Clip] = []
         first = 0
         for sequence in motion.sequences:
@@ -189,9 +195,11 @@ class DrawnWindows:
             )
             first += len(sequence.positions)
         self.table = _WindowTable(clips, window, step, device)
-        self.world = torch.cat([torch.from_numpy(sequence.positions) for sequence in motion.sequences]).to(
-            device
-        )
+        world = store.empty(first, motion.skeleton.num_joints, 3)
+        for clip, sequence in zip(clips, motion.sequences, strict=True):
+            world[clip.rows] = torch.from_numpy(sequence.positions)
+        self.world = store.settle(world)
+        self.device = device
         self.rig = rig
         self.drawn_cameras = drawn_cameras
         self.flip = _Flip(motion.skeleton, flip, device)
@@ -212,7 +220,7 @@ class DrawnWindows:
         world = self.bones.apply(world, generator)
         world = rotate_about_vertical(world, self._uniform(len(indices), generator) * 2 * math.pi)
         if self.drawn_cameras:
-            cameras = sample_views(len(indices), generator, self.world.device, self.rig)
+            cameras = sample_views(len(indices), generator, self.device, self.rig)
             middle = world[:, :, self.root, :2].mean(dim=1)
             world = world - torch.nn.functional.pad(middle, (0, 1))[:, None, None]
         else:
@@ -240,7 +248,7 @@ class DrawnWindows:
         )
         if self.tempo == 0:
             rows = start + self.table.offsets
-            return self.world[rows.minimum(last)], rows <= last
+            return take(self.world, rows.minimum(last)), rows <= last
         speed = 1 + self.tempo * (2 * self._uniform(len(indices), generator)[:, None] - 1)
         played = self.table.offsets * speed
         # A fast window that would run past the end begins earlier, where the sequence is long enough.
@@ -248,11 +256,11 @@ class DrawnWindows:
         whole = played.floor()
         rows = start + whole.long()
         between = (played - whole)[..., None, None]
-        earlier, later = self.world[rows.minimum(last)], self.world[(rows + 1).minimum(last)]
+        earlier, later = (take(self.world, some.minimum(last)) for some in (rows, rows + 1))
         return torch.lerp(earlier, later, between), rows <= last
 
     def _uniform(self, num: int, generator: torch.Generator) -> Tensor:
-        return _uniform(num, generator=generator, device=self.world.device)
+        return _uniform(num, generator=generator, device=self.device)
 
 
 class BoneScaling:

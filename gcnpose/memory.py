@@ -1,0 +1,62 @@
+"""How much memory there is, and how much was used."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def free_memory() -> int:
+    """Bytes of RAM that can still be had: what the system has, and what a container or batch job may take.
+
+    A control group may use ``memory.max`` bytes. Of ``memory.current`` those in ``inactive_file`` are copies
+    of files, which make room when it is needed (Linux' Documentation/admin-guide/cgroup-v2.rst).
+    """
+    free = [psutil.virtual_memory().available]
+    group = _control_group()
+    for folder in [group, *group.parents]:
+        try:
+            limit = int((folder / "memory.max").read_text())
+            used = int((folder / "memory.current").read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+        except (OSError, ValueError):  # no group of this version, or "max": no limit
+            continue
+        files = dict(line.split() for line in lines)
+        free.append(limit - used + int(files.get("inactive_file", 0)))
+    return max(min(free), 0)
+
+
+def peak_memory_mib(device: torch.device) -> dict[str, float]:
+    """The most memory that this process has held so far, by the name of a metric, in MiB.
+
+    ``peak_memory_mib``: resident in RAM, pages of a mapped file among it. ``peak_gpu_memory_mib``: in tensors
+    on the GPU, where that is one.
+    """
+    peaks = {"peak_memory_mib": _peak_resident_bytes() / 2**20}
+    if device.type == "cuda":
+        peaks["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return peaks
+
+
+def _control_group() -> Path:
+    """The folder of this process's control group, of version 2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    paths = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
+    return CGROUPS / paths[0].lstrip("/") if paths else CGROUPS
+
+
+def _peak_resident_bytes() -> int:
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
