@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, train, ui
-from gcnpose.errors import InputError, RunError
+from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         options.run(options)
-    except (InputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except UNUSABLE_INPUT as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 2
-    except (RunError, OSError) as error:
+    except FAILED_RUN as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
