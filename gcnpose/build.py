@@ -40,7 +40,8 @@ def build_device(config: Config, processes: Processes = ALONE) -> torch.device:
     if processes.size > 1 and name == "cuda":
         if processes.local_size > torch.cuda.device_count():
             raise InputError(
-                f"device: {processes.local_size} processes on a machine with {torch.cuda.device_count()} GPUs"
+                f"device: {processes.local_size} processes, but this machine has "
+                f"{torch.cuda.device_count()} GPUs"
             )
         name = f"cuda:{processes.local_rank}"
     device = torch.device(name)

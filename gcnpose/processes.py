@@ -6,6 +6,7 @@ they do together goes through :class:`Processes`, which does nothing where there
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -159,10 +160,13 @@ def joined() -> Iterator[Processes]:
         processes.wait()
     except BaseException as error:
         _ignore_signals()
+        status = 2 if isinstance(error, UNUSABLE_INPUT) else 1
+        # With a process missing, what takes the group down as the interpreter ends may hang.
+        atexit.register(_leave, status)
         word = watch.last_word(error)
         if word is error:
             raise
-        raise word from error
+        raise word or SystemExit(status) from error
     finally:
         watch.over.set()
     dist.destroy_process_group()
@@ -183,17 +187,16 @@ class _Watch:
         self.over = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def last_word(self, error: BaseException) -> BaseException:
-        """What is raised in place of an error, so that one process speaks."""
+    def last_word(self, error: BaseException) -> BaseException | None:
+        """What is raised in place of an error, in the one process that speaks."""
         foreseen = isinstance(error, (*UNUSABLE_INPUT, *FAILED_RUN))
         stopped = isinstance(error, KeyboardInterrupt | StoppedError)
-        silence = SystemExit(2 if isinstance(error, UNUSABLE_INPUT) else 1)
         try:
             if self.rank > 0 and foreseen and not stopped:
                 self._let_the_first_speak()
             lost = [] if isinstance(error, InputError) or self._is_said() else self._lost()
             if self.store.add("said", 1) > 1:
-                return silence
+                return None
         except dist.DistError:
             return RunError(f"rank {self.rank}: the connection to the first process or its machine is lost")
         if lost:
@@ -245,6 +248,12 @@ class _Watch:
         before = [self._beats(rank) for rank in others]
         time.sleep(_LOOK_SECONDS)
         return [rank for rank, beats in zip(others, before, strict=True) if 0 < beats == self._beats(rank)]
+
+
+def _leave(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _ignore_signals() -> None:
