@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 
 from gcnpose.config import Method, load_config
 from gcnpose.data.camera import Rig, h36m_rig
+from gcnpose.data.draws import Draws
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError
@@ -144,7 +145,8 @@ def time_step(batch_size: int, frames: int, repeats: int, precision: str) -> str
     )
     generator = torch.Generator().manual_seed(0)
     indices = torch.randint(len(windows), (batch_size,), generator=generator)
-    batch = windows.batch(indices, generator)
+    draws = Draws(generator, batch_size)
+    batch = windows.batch(indices, draws)
     loss = LiftingLoss(intervals=[interval for interval in (8, 12, 16, 24) if interval < frames] or [1])
 
     def step_of(network: nn.Module) -> Callable[[], None]:
@@ -160,7 +162,7 @@ def time_step(batch_size: int, frames: int, repeats: int, precision: str) -> str
         return step
 
     def load() -> None:
-        windows.batch(indices, generator)
+        windows.batch(indices, draws)
 
     steps = {"usual formulation": step_of(usual), "gcnpose": step_of(ours), "taking a batch": load}
     seconds = time_in_turn(steps, repeats)

@@ -19,20 +19,33 @@ from gcnpose.data.windows import DrawnWindows, FixedWindows, Windows
 from gcnpose.errors import InputError
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN
+from gcnpose.processes import ALONE, Processes
 from gcnpose.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test")
 
 
-def build_device(config: Config) -> torch.device:
-    """The device to compute on.
+def build_device(config: Config, processes: Processes = ALONE) -> torch.device:
+    """The device to compute on; of several processes, each gets a GPU of its own.
 
     Raises:
-        InputError: if the device that is asked for is not there.
+        InputError: if the device that is asked for is not there, or not for every process.
     """
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if processes.size > 1 and name not in ("cpu", "cuda"):
+        raise InputError(
+            f"device: expected auto, cpu or cuda, of which each of {processes.size} processes gets its own, "
+            f"came {name}"
+        )
+    if processes.size > 1 and name == "cuda":
+        if processes.local_size > torch.cuda.device_count():
+            raise InputError(
+                f"device: {processes.local_size} processes, but this machine has "
+                f"{torch.cuda.device_count()} GPUs"
+            )
+        name = f"cuda:{processes.local_rank}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device: {name} is not there, this machine has {torch.cuda.device_count()} GPUs")
@@ -67,10 +80,10 @@ def build_model(config: Config, skeleton: Skeleton) -> UGCN:
     )
 
 
-def build_loss(config: Config) -> LiftingLoss:
+def build_loss(config: Config, processes: Processes = ALONE) -> LiftingLoss:
     """The training loss (Eq. 6)."""
     loss = config.loss
-    return LiftingLoss(loss.weight, loss.operators, loss.intervals, loss.distance)
+    return LiftingLoss(loss.weight, loss.operators, loss.intervals, loss.distance, processes.mean)
 
 
 def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPLITS) -> dict[str, MotionSet]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 
 from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, train, ui
-from gcnpose.errors import InputError, RunError
+from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,21 +25,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser_of_command = commands.choices.get(given[0]) if given else None
     # Only a command's own parser lets options stand between arguments: `RUN --output a.json data.path=b.npz`.
-    options = (
-        parser_of_command.parse_intermixed_args(given[1:]) if parser_of_command else parser.parse_args(given)
-    )
+    with _only_the_first_tells_of_usage():
+        options = (
+            parser_of_command.parse_intermixed_args(given[1:])
+            if parser_of_command
+            else parser.parse_args(given)
+        )
+        if given[0] != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            parser.error(f"only train runs in several processes, not {given[0]}")
     try:
         options.run(options)
-    except (InputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except UNUSABLE_INPUT as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 2
-    except (RunError, OSError) as error:
+    except FAILED_RUN as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("gcnpose: interrupted", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _only_the_first_tells_of_usage() -> Iterator[None]:
+    """Of several processes that torchrun started; all of them got the same arguments."""
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    except SystemExit:
+        time.sleep(5)  # torchrun ends the others as soon as one ends, and the first may not have told yet
+        raise
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ class TrainConfig:
     epochs: int = field(default=110, metadata=at_least(1))
     """Epochs to train."""
     batch_size: int = field(default=256, metadata=at_least(1))
-    """Windows per step."""
+    """Windows per step, of all processes together."""
     steps_per_epoch: int | None = field(default=None, metadata=at_least(1))
     """Steps that count as an epoch; None: once over all windows."""
     learning_rate: float = field(default=1e-2, metadata=above(0))
@@ -210,6 +210,8 @@ class TrainConfig:
     """bf16: autocast of the forward pass."""
     compile: bool = False
     """Whether torch.compile is used."""
+    synchronized_batch_norm: bool = True
+    """Whether batch norms see the whole batch where processes share it; else each sees its own part."""
     validate_every: int = field(default=1, metadata=at_least(1))
     """Epochs between two validations."""
 

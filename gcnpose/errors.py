@@ -12,6 +12,16 @@ class RunError(RuntimeError):
     """A run that began well could not go on. Exit status 1."""
 
 
+class StoppedError(RunError):
+    """The run was ended from outside, as by Ctrl-C."""
+
+
+UNUSABLE_INPUT = (InputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Ends a command with status 2."""
+FAILED_RUN = (RunError, OSError)
+"""Ends a command with status 1, where it is not unusable input."""
+
+
 def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     """``", did you mean x?"`` for the known word nearest to a mistyped one, or nothing if none is near.
 

@@ -81,7 +81,13 @@ def mpjpe_loss(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -
         InputError: if the shapes do not fit.
     """
     predicted, target = _components(predicted, target, valid)
-    return _mean_over_frames(_l2(predicted - target), valid)
+    counted = None if valid is None else _Counted(valid, valid.sum())
+    return _mean_over_frames(_l2(predicted - target), counted)
+
+
+def same(counts: Tensor) -> Tensor:
+    """The counts themselves: what one process has is what all have."""
+    return counts
 
 
 class MotionLoss(nn.Module):
@@ -106,6 +112,8 @@ class MotionLoss(nn.Module):
         distance: ``"l1"``, the sum over the components of their absolute differences, or ``"l2"``, the
             Euclidean norm over the components. An L1 averaged over the components too would be a third of
             this one, and a seventh of the reconstruction loss in training on CMU motion.
+        average: of the counts of valid pairs, over processes that each have a part of a batch. Then the
+            average of their losses, and of their gradients, is that of the whole batch.
 
     Raises:
         InputError: if an operator or the distance is unknown, an interval is below 1, or a list is empty.
@@ -116,6 +124,7 @@ class MotionLoss(nn.Module):
         operators: Sequence[str] = ("cross",),
         intervals: Sequence[int] = (8, 12, 16, 24),
         distance: str = "l1",
+        average: Callable[[Tensor], Tensor] = same,
     ) -> None:
         super().__init__()
         _check_choices("operator", operators, OPERATORS)
@@ -124,6 +133,7 @@ class MotionLoss(nn.Module):
         self.operators = tuple(operators)
         self.intervals = tuple(intervals)
         self.distance = distance
+        self.average = average
 
     def forward(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
         """Motion loss of root-relative poses, computed in the target's precision.
@@ -137,14 +147,21 @@ class MotionLoss(nn.Module):
             InputError: if the shapes do not fit.
         """
         predicted, target = _components(predicted, target, valid)
+        pairs = None if valid is None else _counted(self.pairs(valid), self.average)
+        return self.of_components(predicted, target, pairs)
+
+    def pairs(self, valid: Tensor) -> list[Tensor]:
+        """For every interval shorter than the sequences, which pairs of frames are both valid."""
+        intervals = [interval for interval in self.intervals if interval < valid.shape[1]]
+        return [valid[:, :-interval] & valid[:, interval:] for interval in intervals]
+
+    def of_components(self, predicted: Tensor, target: Tensor, counted: Sequence[_Counted] | None) -> Tensor:
+        """The loss of (3, batch, frames, joints) by the pairs that count, all where none are given."""
         distance = DISTANCES[self.distance]
         means: list[Tensor] = []
-        has_pairs: list[Tensor] = []
         intervals = [interval for interval in self.intervals if interval < predicted.shape[2]]
-        for interval in intervals:
-            pairs = None if valid is None else valid[:, :-interval] & valid[:, interval:]
-            if pairs is not None:
-                has_pairs.append(pairs.any())
+        for number, interval in enumerate(intervals):
+            pairs = None if counted is None else counted[number]
             for operator in self.operators:
                 encode = OPERATORS[operator]
                 predicted_motion = encode(predicted[:, :, :-interval], predicted[:, :, interval:])
@@ -153,7 +170,9 @@ class MotionLoss(nn.Module):
         if not intervals:
             return 0.0 * predicted.sum()
         total = torch.stack(means).sum()
-        return total / (torch.stack(has_pairs).sum().clamp(min=1) if has_pairs else len(intervals))
+        if counted is None:
+            return total / len(intervals)
+        return total / torch.stack([pairs.number > 0 for pairs in counted]).sum().clamp(min=1)
 
     def extra_repr(self) -> str:
         return f"operators={self.operators}, intervals={self.intervals}, distance={self.distance!r}"
@@ -162,6 +181,13 @@ class MotionLoss(nn.Module):
 def derivative_loss(distance: str = "l1") -> MotionLoss:
     """The derivative loss of Hossain & Little (ECCV 2018): subtraction at interval 1."""
     return MotionLoss(operators=("subtraction",), intervals=(1,), distance=distance)
+
+
+class _Counted(NamedTuple):
+    """Which frames, or pairs of frames, count, and how many they are: in each process, on average."""
+
+    mask: Tensor
+    number: Tensor
 
 
 class LossTerms(NamedTuple):
@@ -177,7 +203,7 @@ class LiftingLoss(nn.Module):
 
     Args:
         motion_weight: lambda. At 0 the motion loss is not computed and is reported as 0.
-        operators, intervals, distance: as in :class:`MotionLoss`.
+        operators, intervals, distance, average: as in :class:`MotionLoss`.
 
     Raises:
         InputError: if the weight is negative, and as in :class:`MotionLoss`.
@@ -189,12 +215,14 @@ class LiftingLoss(nn.Module):
         operators: Sequence[str] = ("cross",),
         intervals: Sequence[int] = (8, 12, 16, 24),
         distance: str = "l1",
+        average: Callable[[Tensor], Tensor] = same,
     ) -> None:
         super().__init__()
         if not motion_weight >= 0:
             raise InputError(f"motion_weight: expected a number of at least 0, got {motion_weight!r}")
         self.motion_weight = motion_weight
-        self.motion_loss = MotionLoss(operators, intervals, distance)
+        self.motion_loss = MotionLoss(operators, intervals, distance, average)
+        self.average = average
 
     def forward(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> LossTerms:
         """Loss of root-relative poses in metres; frames that are not ``valid`` do not count.
@@ -205,10 +233,15 @@ class LiftingLoss(nn.Module):
         Raises:
             InputError: if the shapes do not fit.
         """
-        reconstruction = mpjpe_loss(predicted, target, valid)
+        predicted, target = _components(predicted, target, valid)
+        frames, pairs = None, None
+        if valid is not None:
+            masks = self.motion_loss.pairs(valid) if self.motion_weight > 0 else []
+            frames, *pairs = _counted([valid, *masks], self.average)  # at once: processes wait for each other
+        reconstruction = _mean_over_frames(_l2(predicted - target), frames)
         if self.motion_weight == 0:
             return LossTerms(reconstruction, reconstruction, torch.zeros_like(reconstruction))
-        motion = self.motion_loss(predicted, target, valid)
+        motion = self.motion_loss.of_components(predicted, target, pairs)
         return LossTerms(reconstruction + self.motion_weight * motion, reconstruction, motion)
 
     def extra_repr(self) -> str:
@@ -238,12 +271,19 @@ def _components(predicted: Tensor, target: Tensor, valid: Tensor | None) -> tupl
     return planes[0].masked_fill(missing, 0.0), planes[1].masked_fill(missing, 0.0)
 
 
-def _mean_over_frames(per_frame: Tensor, valid: Tensor | None) -> Tensor:
+def _counted(masks: Sequence[Tensor], average: Callable[[Tensor], Tensor]) -> list[_Counted]:
+    if not masks:
+        return []
+    counts = average(torch.stack([mask.sum() for mask in masks]))
+    return [_Counted(mask, count) for mask, count in zip(masks, counts, strict=True)]
+
+
+def _mean_over_frames(per_frame: Tensor, valid: _Counted | None) -> Tensor:
     """Mean of (batch, frames) over the valid entries, zero where there are none."""
     if valid is None:
         return per_frame.mean()
-    weight = valid.to(per_frame.dtype)
-    return (per_frame * weight).sum() / weight.sum().clamp(min=1)
+    # An average of counts may lie between 0 and 1.
+    return (per_frame * valid.mask.to(per_frame.dtype)).sum() / torch.where(valid.number > 0, valid.number, 1)
 
 
 def _check_pose(pose: Tensor) -> None:

@@ -25,14 +25,16 @@ from gcnpose.build import (
 )
 from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config, load_config
+from gcnpose.data.draws import Draws
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
-from gcnpose.errors import InputError, RunError
+from gcnpose.errors import InputError, RunError, StoppedError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.memory import peak_memory_mib
 from gcnpose.nn import UGCN
+from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
 from gcnpose.skeleton import Skeleton
@@ -42,7 +44,7 @@ from gcnpose.training import Trainer
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 
 
-def train(config: Config, say: Any = print) -> Path:
+def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Path:
     """Trains, keeps the best checkpoint by the validation subjects, and scores it once on the test subjects.
 
     Without validation subjects the last epoch's weights are the best checkpoint.
@@ -50,6 +52,7 @@ def train(config: Config, say: Any = print) -> Path:
     Args:
         config: The experiment.
         say: Takes each line of progress.
+        processes: Those that train together. The first one alone says and writes something.
 
     Returns:
         The run's folder.
@@ -59,33 +62,36 @@ def train(config: Config, say: Any = print) -> Path:
         RunError: if the loss stops being finite, a checkpoint cannot be written, or the user interrupts.
     """
     skeleton = Skeleton.load(config.skeleton)
-    run = _Run(config, skeleton, say)
-    return run.go(_make_folder(config, skeleton))
+    run = _Run(config, skeleton, say, processes)
+    return run.go(processes.of_first(lambda: _make_folder(config, skeleton)))
 
 
-def resume(folder: Path, say: Any = print) -> Path:
+def resume(folder: Path, say: Any = print, processes: Processes = ALONE) -> Path:
     """Continues a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
-    A run that was stopped before its first checkpoint begins anew, in the same folder.
+    A run that was stopped before its first checkpoint begins anew, in the same folder. There may be more or
+    fewer processes than before.
 
     Raises:
         InputError: if the folder is not that of a run, or the motion is no longer what it was.
         RunError: as :func:`train`.
     """
     last = folder / LAST
-    for partial in folder.glob("*.part"):  # what a kill left of a write
-        partial.unlink()
+    if processes.is_first:
+        for partial in folder.glob("*.part"):  # what a kill left of a write
+            partial.unlink()
     if not last.is_file():
         if not (folder / CONFIG).is_file():
             raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
-        return _Run(load_config(folder / CONFIG), Skeleton.load(folder / SKELETON), say).go(folder)
+        config, skeleton = load_config(folder / CONFIG), Skeleton.load(folder / SKELETON)
+        return _Run(config, skeleton, say, processes).go(folder)
     content = load_checkpoint(last)
     missing = [key for key in ("optimizer", "history", "best", "digests", "mlflow_run") if key not in content]
     if missing:
         raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
     config = config_from_dict(content["config"], str(last))
     skeleton = Skeleton.from_dict(content["skeleton"], str(last))
-    return _Run(config, skeleton, say, content).go(folder)
+    return _Run(config, skeleton, say, processes, content).go(folder)
 
 
 def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> dict[str, Any]:
@@ -149,12 +155,18 @@ class _Run:
     """One training, new or from the content of a checkpoint: everything that is made once."""
 
     def __init__(
-        self, config: Config, skeleton: Skeleton, say: Any, content: Mapping[str, Any] | None = None
+        self,
+        config: Config,
+        skeleton: Skeleton,
+        say: Any,
+        processes: Processes,
+        content: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config
         self.skeleton = skeleton
-        self.say = say
-        self.device = build_device(config)
+        self.processes = processes
+        self.say = say if processes.is_first else lambda line: None
+        self.device = build_device(config, processes)
         self.motion = build_motion(config, skeleton, SPLITS)
         self.store = build_store(config, self.motion["train"], self.device)
         train_views = build_views(config, self.motion["train"], self.store)
@@ -164,11 +176,12 @@ class _Run:
         self.model = build_model(config, skeleton).to(self.device)
         self.trainer = Trainer(
             self.model,
-            build_loss(config),
+            build_loss(config, processes),
             build_windows(config, self.motion["train"], train_views, self.device, self.store),
             config.train,
             config.seed,
             self.device,
+            processes,
         )
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
@@ -190,16 +203,16 @@ class _Run:
         self.say(
             f"{folder}: {parameters:,} parameters, {len(self.trainer.windows):,} windows, "
             f"{self.trainer.steps_per_epoch} steps per epoch, {config.train.epochs - first} epochs "
-            f"on {self.device}" + ("" if self.store.place == "device" else f", {self.store}")
+            f"on {self.device}"
+            + (f" of {self.processes.size} processes" if self.processes.size > 1 else "")
+            + ("" if self.store.place == "device" else f", {self.store}")
         )
         if self.validation is None:
             self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
         mlflow_run = None if content is None else content["mlflow_run"]
         settings = {**config_to_dict(config), "parameters": parameters}
         try:
-            with Tracker.start(
-                config.tracking, folder.name, settings, {"folder": str(folder)}, mlflow_run
-            ) as tracker:
+            with self._tracker(folder, settings, mlflow_run) as tracker, self.processes.undisturbed_end():
                 for split, motion in self.motion.items():
                     tracker.log_motion(
                         f"{config.name}-{split}", source, digests[split], split, _profile(motion)
@@ -210,9 +223,10 @@ class _Run:
                     self._train_epoch(epoch, folder, digests, tracker)
                 if first < config.train.epochs:
                     self._report_memory(tracker)
-                self._finish(folder, tracker)
+                if self.processes.is_first:
+                    self._finish(folder, tracker)
         except KeyboardInterrupt:
-            raise RunError(f"interrupted; {_hint(folder)}") from None
+            raise StoppedError(f"interrupted; {_hint(folder)}") from None
         except OSError as error:
             raise RunError(f"{folder}: {error}; {_hint(folder)}") from error
         except RuntimeError as error:
@@ -223,9 +237,16 @@ class _Run:
             raise InputError(f"{sizes}: too much for the memory of {self.device}: {reason}") from error
         return folder
 
+    def _tracker(self, folder: Path, settings: Mapping[str, object], run: str | None) -> Tracker:
+        if not self.processes.is_first:
+            return Tracker()
+        return Tracker.start(self.config.tracking, folder.name, settings, {"folder": str(folder)}, run)
+
     def _train_epoch(self, epoch: int, folder: Path, digests: dict[str, str], tracker: Tracker) -> None:
         config = self.config
         row = {"epoch": float(epoch + 1), **self.trainer.train_epoch(epoch)}
+        if not self.processes.is_first:
+            return  # and waits for the first one in the next step
         if (epoch + 1) % config.train.validate_every == 0 or epoch + 1 == config.train.epochs:
             row |= self._validate()
         self.history.append(row)
@@ -310,7 +331,8 @@ class _Run:
         if config.tracking.log_model:
             windows = self.trainer.windows
             two = torch.zeros(2, dtype=torch.long, device=self.device)
-            tracker.log_model(model, windows.batch(two, torch.Generator(self.device)).keypoints_2d)
+            draws = Draws(torch.Generator(self.device), 2)
+            tracker.log_model(model, windows.batch(two, draws).keypoints_2d)
 
     def _draw(self, model: UGCN, views: Views, path: Path) -> None:
         """Poses spread evenly over the test clips, with the prediction of one window around each."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from gcnpose.config import TrainConfig
+from gcnpose.data.draws import Draws
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN
+from gcnpose.nn.synchronized_norm import synchronize_norms
+from gcnpose.processes import ALONE, Processes
 
 STATISTICS_WINDOWS = 2048
 """Windows from which the input's fixed mean and variance are taken."""
@@ -62,7 +65,8 @@ class Trainer:
     """Trains a network on windows, an epoch at a time.
 
     All randomness of an epoch follows from the seed and the epoch's number, so a training that is interrupted
-    in an epoch and takes it up again from its beginning goes the same way as one that is not.
+    in an epoch and takes it up again from its beginning goes the same way as one that is not. Several
+    processes go the way of one, but for dropout, which each draws for itself.
 
     Args:
         model: On the device of the windows.
@@ -71,9 +75,10 @@ class Trainer:
         config: Optimiser and schedule.
         seed: Seed of everything random.
         device: Where it all lies.
+        processes: Which of the processes that train together this is.
 
     Raises:
-        InputError: if there are fewer windows than a batch needs.
+        InputError: if there are fewer windows than a batch needs, or the processes cannot share a batch.
     """
 
     def __init__(
@@ -84,10 +89,18 @@ class Trainer:
         config: TrainConfig,
         seed: int,
         device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
+        if processes.size > len(windows):
+            raise InputError(f"{processes.size} processes, but the data has only {len(windows)} windows")
         if config.batch_size > len(windows):
             raise InputError(
                 f"train.batch_size: {config.batch_size}, but the data has only {len(windows)} windows"
+            )
+        if config.batch_size % processes.size:
+            raise InputError(
+                f"train.batch_size: expected a multiple of the {processes.size} processes, "
+                f"which share a batch evenly, came {config.batch_size}"
             )
         self.model = model
         self.loss = loss
@@ -95,10 +108,14 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.device = device
+        self.processes = processes
+        if processes.size > 1 and config.synchronized_batch_norm:
+            synchronize_norms(model, processes.gather)
         model.input_statistics_fixed = config.fixed_input_statistics
         self.optimizer = build_optimizer(model, config)
         self.steps_per_epoch = config.steps_per_epoch or len(windows) // config.batch_size
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if config.compile else model
+        network = cast(nn.Module, torch.compile(model)) if config.compile else model
+        self.forward = processes.distribute(network)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch; gives the mean losses, the last learning rate and the speed.
@@ -107,11 +124,12 @@ class Trainer:
             RunError: if the loss or a weight is not finite, with the step, the learning rate and the batch's
                 sequences.
         """
-        config, start = self.config, time.perf_counter()
+        config, processes, start = self.config, self.processes, time.perf_counter()
         if epoch == 0 and config.fixed_input_statistics:
             self._fix_input_statistics()
         epoch_seed = self.seed * 1_000_003 + epoch
-        torch.manual_seed(epoch_seed)  # dropout
+        # For dropout, each process its own; the golden ratio of 2^32 keeps ranks and epochs apart.
+        torch.manual_seed(epoch_seed + 0x9E3779B1 * processes.rank)
         generator = torch.Generator(device=self.device).manual_seed(epoch_seed)
         batches = self._batches(generator)
         losses = torch.zeros(self.steps_per_epoch, 3, device=self.device)
@@ -122,14 +140,15 @@ class Trainer:
             range(self.steps_per_epoch),
             desc=f"epoch {epoch + 1}",
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not (processes.is_first and sys.stderr.isatty()),
         ):
             rate = learning_rate(config, epoch * self.steps_per_epoch + step, self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             indices = next(batches)
             taken.append(indices)
-            batch = self.windows.batch(indices, generator)
+            part = processes.part(len(indices))
+            batch = self.windows.batch(indices[part], Draws(generator, len(indices), part))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 predicted = self.forward(batch.keypoints_2d)
             terms = self.loss(predicted, batch.pose_3d, batch.valid)
@@ -140,12 +159,14 @@ class Trainer:
             self.optimizer.step()
             losses[step] = torch.stack(terms).detach()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps_per_epoch:
+                losses[checked : step + 1] = processes.mean(losses[checked : step + 1])
                 bad = (~losses[checked : step + 1, 0].isfinite()).nonzero()
                 if len(bad) > 0:
                     raise self._diverged("the loss is", epoch, checked + int(bad[0]), taken)
                 checked = step + 1
         # A gradient that is not finite spoils the weights one step before the loss shows it.
-        if not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+        finite = all(tensor.isfinite().all() for tensor in self.model.state_dict().values())
+        if processes.mean(torch.tensor(float(finite))) < 1:
             raise self._diverged("a weight is", epoch, step, taken)
         total, reconstruction, motion = losses.mean(dim=0).tolist()
         seconds = time.perf_counter() - start
@@ -163,7 +184,8 @@ class Trainer:
         sample = torch.randint(
             len(self.windows), (STATISTICS_WINDOWS,), generator=generator, device=self.device
         )
-        self.model.fix_input_statistics(self.windows.batch(sample, generator).keypoints_2d)
+        draws = Draws(generator, STATISTICS_WINDOWS)
+        self.model.fix_input_statistics(self.windows.batch(sample, draws).keypoints_2d)
 
     def _batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Window numbers, each once before any comes again; the rest that fills no batch is left out."""

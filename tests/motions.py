@@ -1,9 +1,10 @@
-"""What several tests start from: small motion, and networks that are past their beginning."""
+"""What several tests start from: small motion, random numbers, and networks that are past their beginning."""
 
 import numpy as np
 import torch
 from torch import nn
 
+from gcnpose.data.draws import Draws
 from gcnpose.data.motion import MotionSequence, MotionSet
 from gcnpose.skeleton import Skeleton
 
@@ -22,6 +23,11 @@ def small_motion(
         sequences.append(MotionSequence(subject, "swing 1", (place + swing).astype(np.float32), {}))
     splits = dict(zip(("train", "validation", "test"), [(subject,) for subject in subjects], strict=False))
     return MotionSet(skeleton, 50.0, sequences, splits, {})
+
+
+def draws(windows: int, seed: int = 0) -> Draws:
+    """Random numbers for a whole batch."""
+    return Draws(torch.Generator().manual_seed(seed), windows)
 
 
 def past_the_beginning(network: nn.Module) -> nn.Module:

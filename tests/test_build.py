@@ -23,7 +23,7 @@ from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
 from tests.experiments import small_config
-from tests.motions import small_motion
+from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
 SKELETON = Skeleton.load("h36m17")
@@ -171,7 +171,7 @@ def test_windows_by_the_kind_of_views(tmp_path: Path, views: str, kind: type) ->
     config = small_config(tmp_path, f"data.views={views}", "data.window=24")
     windows = build_windows(config, small_motion(), build_views(config, small_motion()), CPU)
     assert isinstance(windows, kind)
-    batch = windows.batch(torch.tensor([0]), torch.Generator())
+    batch = windows.batch(torch.tensor([0]), draws(1))
     assert batch.pose_3d.shape == (1, 24, 17, 3)
 
 
@@ -234,9 +234,7 @@ def test_views_have_one_noise_and_windows_another_each_time(tmp_path: Path, view
     assert torch.equal(one.keypoints_2d, again.keypoints_2d)
     assert min(clip.error_px for clip in one.clips) > 3
     windows = build_windows(config, small_motion(), one, CPU)
-    first, second = (
-        windows.batch(torch.tensor([0]), torch.Generator().manual_seed(seed)).keypoints_2d for seed in (0, 1)
-    )
+    first, second = (windows.batch(torch.tensor([0]), draws(1, seed)).keypoints_2d for seed in (0, 1))
     assert not torch.equal(first, second)
     if isinstance(windows, FixedWindows):
         assert torch.equal(windows.keypoints_2d, fixed_views(small_motion(), h36m_rig(), 0).keypoints_2d)

@@ -11,7 +11,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "memory", "resources"),
+    ("errors", "files", "memory", "processes", "resources"),
     ("settings",),
     ("skeleton", "config"),
     ("nn", "loss", "metrics", "data", "keypoints", "viz"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gcnpose import training
 from gcnpose.config import TrainConfig
 from gcnpose.data.camera import h36m_rig
+from gcnpose.data.draws import Draws
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import Batch, FixedWindows
 from gcnpose.errors import InputError, RunError
@@ -19,7 +20,7 @@ from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 from gcnpose.training import Trainer, build_optimizer, learning_rate
-from tests.motions import small_motion
+from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
 SKELETON = Skeleton.load("h36m17")
@@ -95,8 +96,8 @@ def test_overfits_one_batch() -> None:
     torch.manual_seed(0)
     model = UGCN(SKELETON, channels=(16, 32), dropout=0.0)
     trainer = make_trainer(model, flip=0.0, steps_per_epoch=60)
-    batch = trainer.windows.batch(torch.arange(0, 32, 4), torch.Generator())
-    trainer.windows.batch = lambda indices, generator: batch  # type: ignore[method-assign]
+    batch = trainer.windows.batch(torch.arange(0, 32, 4), draws(8))
+    trainer.windows.batch = lambda indices, draws: batch  # type: ignore[method-assign]
     first, last = (trainer.train_epoch(epoch) for epoch in range(2))
     assert last["train/reconstruction"] < 0.25 * first["train/reconstruction"]
     with torch.no_grad():
@@ -133,9 +134,9 @@ def spy_on_batches(trainer: Trainer) -> list[Tensor]:
     seen: list[Tensor] = []
     take = trainer.windows.batch
 
-    def batch(indices: Tensor, generator: torch.Generator) -> Batch:
+    def batch(indices: Tensor, draws: Draws) -> Batch:
         seen.append(indices)
-        return take(indices, generator)
+        return take(indices, draws)
 
     trainer.windows.batch = batch  # type: ignore[method-assign]
     return seen
@@ -191,8 +192,8 @@ def spoil(trainer: Trainer, step: int) -> list[Tensor]:
     seen = spy_on_batches(trainer)
     take = trainer.windows.batch
 
-    def batch(indices: Tensor, generator: torch.Generator) -> Batch:
-        taken = take(indices, generator)
+    def batch(indices: Tensor, draws: Draws) -> Batch:
+        taken = take(indices, draws)
         if len(seen) == step + 1:
             taken.keypoints_2d[0, 0, 0, 0] = torch.nan
         return taken

@@ -29,15 +29,20 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from gcnpose.config import load_config
+    from gcnpose.processes import joined
     from gcnpose.run import CONFIG, LAST, newest_run, resume, train
 
-    if options.resume is not None:
-        if options.config:
-            raise InputError(
-                "--resume takes a run folder and nothing else: a run goes on with the config it began with"
-            )
-        resume(Path(options.resume) if options.resume else newest_run("runs", LAST, CONFIG), say)
-    elif options.config is None:
-        raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
-    else:
-        train(load_config(options.config, options.overrides), say)
+    with joined() as processes:
+        if options.resume is not None:
+            if options.config:
+                raise InputError(
+                    "--resume takes a run folder and nothing else: "
+                    "a run goes on with the config it began with"
+                )
+            named = Path(options.resume) if options.resume else None
+            folder = named or processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
+            resume(folder, say, processes)
+        elif options.config is None:
+            raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
+        else:
+            train(load_config(options.config, options.overrides), say, processes)

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gcnpose.data.draws import Draws
 from gcnpose.errors import InputError
 
 # Where drawn cameras stand and what they look at: Human3.6M's studio (cameras 4.1 to 5.6 m from its centre,
@@ -341,7 +342,7 @@ def virtual_rig(num_cameras: int, seed: int) -> list[Camera]:
     ]
 
 
-def sample_views(num: int, generator: torch.Generator, device: torch.device | str, rig: Rig) -> Rig:
+def sample_views(draws: Draws, device: torch.device | str, rig: Rig) -> Rig:
     """Draws a new camera for every window of a batch.
 
     Lens: one of the rig's, its focal length, principal point and distortion slightly changed. Place: any
@@ -350,13 +351,13 @@ def sample_views(num: int, generator: torch.Generator, device: torch.device | st
     keeps z.
 
     Args:
-        num: number of cameras.
-        generator: source of all randomness; on a CPU generator the draws are the same for every device.
+        draws: source of all randomness, a camera for each of its windows; from a CPU generator the cameras
+            are the same on every device.
         device: where the cameras are computed.
         rig: cameras on that device, whose lenses are varied; their places do not matter.
     """
-    lens = torch.randint(len(rig), (num,), generator=generator, device=generator.device).to(device)
-    uniform = torch.rand(num, 11, generator=generator, device=generator.device).to(device)
+    lens = draws.below(len(rig)).to(device)
+    uniform = draws.uniform(11).to(device)
     return _aimed_views(2 * math.pi * uniform[:, 10], rig[lens], uniform[:, :10])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gcnpose.data.draws import Draws
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
 
@@ -89,44 +90,42 @@ class KeypointNoise:
         self.mirror = torch.from_numpy(skeleton.mirror_indices).to(device)
         self.twin = torch.minimum(torch.arange(skeleton.num_joints, device=device), self.mirror)
 
-    def apply(self, keypoints_2d: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, keypoints_2d: Tensor, draws: Draws) -> Tensor:
         """Clips with errors drawn for each; the 2D that comes in is the truth, and stays as it is.
 
         Shapes:
             (clips, frames, joints, 2 or 3), normalised by the image width -> the same
         """
-        shift_x, shift_y, burst = self._smooth_normal(keypoints_2d, generator)
+        shift_x, shift_y, burst = self._smooth_normal(keypoints_2d, draws)
         spread = self.spread * torch.exp(self.tail * burst)
         x, y, *score = keypoints_2d.unbind(-1)
         score = [channel * torch.exp(-spread / self.score) for channel in score]
         noisy = torch.stack([x + spread * shift_x, y + spread * shift_y, *score], dim=-1)
 
-        swapped = _spans(keypoints_2d, self.swap_rate, self.swap_frames, generator)[..., self.twin]
+        swapped = _spans(keypoints_2d, self.swap_rate, self.swap_frames, draws)[..., self.twin]
         noisy = torch.where(swapped[..., None], noisy[..., self.mirror, :], noisy)
 
-        missing = _spans(keypoints_2d, self.missing_rate, self.missing_frames, generator)
+        missing = _spans(keypoints_2d, self.missing_rate, self.missing_frames, draws)
         frame = torch.arange(missing.shape[1], device=missing.device)[:, None]
         last_seen = torch.where(missing, 0, frame).cummax(dim=1).values
         noisy = noisy.take_along_dim(last_seen[..., None], dim=1)
         noisy[..., 2:] *= ~missing[..., None]
         return torch.lerp(noisy, keypoints_2d, self.ground_truth_weight)
 
-    def _smooth_normal(self, keypoints_2d: Tensor, generator: torch.Generator) -> Tensor:
+    def _smooth_normal(self, keypoints_2d: Tensor, draws: Draws) -> Tensor:
         """Shapes: (3, clips, frames, joints)"""
-        clips, frames, joints, _ = keypoints_2d.shape
-        size = (3, clips, frames + self.smooth_frames - 1, joints)
-        white = torch.randn(size, generator=generator, device=generator.device).to(keypoints_2d.device)
+        _, frames, joints, _ = keypoints_2d.shape
+        white = draws.normals(3, frames + self.smooth_frames - 1, joints).to(keypoints_2d.device)
         return white.unfold(2, self.smooth_frames, 1).sum(dim=-1) / math.sqrt(self.smooth_frames)
 
 
-def _spans(keypoints_2d: Tensor, rate: float, length: int, generator: torch.Generator) -> Tensor:
+def _spans(keypoints_2d: Tensor, rate: float, length: int, draws: Draws) -> Tensor:
     """Marks spans of at least ``length`` frames that cover a share ``rate`` of the frames of each joint.
 
     Shapes: (clips, frames, joints)
     """
-    clips, frames, joints, _ = keypoints_2d.shape
-    size = (clips, frames + length - 1, joints)
-    drawn = torch.rand(size, generator=generator, device=generator.device).to(keypoints_2d.device)
+    _, frames, joints, _ = keypoints_2d.shape
+    drawn = draws.uniform(frames + length - 1, joints).to(keypoints_2d.device)
     # A frame is in none where none begins in it or in one of the length - 1 frames before it.
     begin = 1 - (1 - rate) ** (1 / length)
     return (drawn < begin).unfold(1, length, 1).any(dim=-1)

@@ -20,6 +20,7 @@ from gcnpose.data.camera import (
     virtual_rig,
     world_to_camera,
 )
+from gcnpose.data.draws import Draws
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.errors import InputError
@@ -132,9 +133,9 @@ def fixed_views(
                     f"of camera {camera.name}"
                 )
             elif noise is not None:
-                draws = _random(seed, sequence.subject, sequence.name, camera.name)
-                generator = torch.Generator().manual_seed(int(draws.integers(2**63)))
-                seen_2d = noise.apply(true[None], generator)[0]
+                random = _random(seed, sequence.subject, sequence.name, camera.name)
+                generator = torch.Generator().manual_seed(int(random.integers(2**63)))
+                seen_2d = noise.apply(true[None], Draws(generator, 1))[0]
             clip = Clip(
                 sequence.subject,
                 sequence.name,

@@ -17,6 +17,7 @@ from gcnpose.data.camera import (
     sample_views,
     world_to_camera,
 )
+from gcnpose.data.draws import Draws
 from gcnpose.data.frames import FrameStore, take
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.noise import KeypointNoise
@@ -43,8 +44,8 @@ class Windows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> Batch:
-        """Windows by number, with their random changes drawn from the generator."""
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
+        """Windows by number, with a random change to each."""
 
     def names(self, indices: Tensor) -> list[str]:
         """Which sequences those windows are from."""
@@ -89,9 +90,9 @@ class _Flip:
         mirrored = torch.from_numpy(skeleton.mirror_indices).to(device)
         self.joints = torch.stack([torch.arange(skeleton.num_joints, device=device), mirrored])
 
-    def draw(self, num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Shapes: joint order (batch, 1, joints); sign (batch, 1, 1)."""
-        flipped = _uniform(num, generator=generator, device=self.joints.device) < self.probability
+        flipped = draws.uniform().to(self.joints.device) < self.probability
         return self.joints[flipped.long()][:, None], torch.where(flipped, -1.0, 1.0)[:, None, None]
 
 
@@ -132,18 +133,18 @@ class FixedWindows:
     def names(self, indices: Tensor) -> list[str]:
         return self.table.names(indices)
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> Batch:
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         rows = self.table.start[indices, None] + self.table.offsets
         last = self.table.last[indices, None]
         valid = rows <= last
-        joints, sign = self.flip.draw(len(indices), generator)
+        joints, sign = self.flip.draw(draws)
         keypoints_2d = take(self.keypoints_2d, rows.minimum(last), joints)
         pose_3d = take(self.pose_3d, rows.minimum(last), joints)
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
         if self.noise is not None:
             detected = self.detected[self.table.clip[indices]][:, None, None, None]
-            keypoints_2d = torch.where(detected, keypoints_2d, self.noise.apply(keypoints_2d, generator))
+            keypoints_2d = torch.where(detected, keypoints_2d, self.noise.apply(keypoints_2d, draws))
         return Batch(keypoints_2d, pose_3d, valid)
 
 
@@ -215,16 +216,16 @@ class DrawnWindows:
     def names(self, indices: Tensor) -> list[str]:
         return self.table.names(indices)
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> Batch:
-        world, valid = self._play(indices, generator)
-        world = self.bones.apply(world, generator)
-        world = rotate_about_vertical(world, self._uniform(len(indices), generator) * 2 * math.pi)
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
+        world, valid = self._play(indices, draws)
+        world = self.bones.apply(world, draws)
+        world = rotate_about_vertical(world, draws.uniform().to(world.device) * 2 * math.pi)
         if self.drawn_cameras:
-            cameras = sample_views(len(indices), generator, self.device, self.rig)
+            cameras = sample_views(draws, self.device, self.rig)
             middle = world[:, :, self.root, :2].mean(dim=1)
             world = world - torch.nn.functional.pad(middle, (0, 1))[:, None, None]
         else:
-            cameras = self.rig[(self._uniform(len(indices), generator) * len(self.rig)).long()]
+            cameras = self.rig[(draws.uniform().to(world.device) * len(self.rig)).long()]
         seen = world_to_camera(world, cameras.orientation, cameras.translation)
         pixels = project(seen, cameras.focal_px, cameras.center_px, cameras.radial, cameras.tangential)
         keypoints_2d = normalize_screen(pixels, cameras.width, cameras.height)
@@ -232,16 +233,16 @@ class DrawnWindows:
             keypoints_2d = torch.nn.functional.pad(keypoints_2d, (0, 1), value=1.0)
         pose_3d = seen - seen[:, :, self.root : self.root + 1]
 
-        joints, sign = self.flip.draw(len(indices), generator)
+        joints, sign = self.flip.draw(draws)
         keypoints_2d = keypoints_2d.take_along_dim(joints[..., None], dim=2)
         pose_3d = pose_3d.take_along_dim(joints[..., None], dim=2)
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
         if self.noise is not None:
-            keypoints_2d = self.noise.apply(keypoints_2d, generator)
+            keypoints_2d = self.noise.apply(keypoints_2d, draws)
         return Batch(keypoints_2d, pose_3d, valid)
 
-    def _play(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _play(self, indices: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """World windows (batch, frames, joints, 3) at a drawn speed, and which of their frames exist."""
         start, first, last = (
             rows[indices, None] for rows in (self.table.start, self.table.first, self.table.last)
@@ -249,7 +250,7 @@ class DrawnWindows:
         if self.tempo == 0:
             rows = start + self.table.offsets
             return take(self.world, rows.minimum(last)), rows <= last
-        speed = 1 + self.tempo * (2 * self._uniform(len(indices), generator)[:, None] - 1)
+        speed = 1 + self.tempo * (2 * draws.uniform().to(start.device)[:, None] - 1)
         played = self.table.offsets * speed
         # A fast window that would run past the end begins earlier, where the sequence is long enough.
         start = start.minimum(last - played[:, -1:].ceil().long()).maximum(first)
@@ -258,9 +259,6 @@ class DrawnWindows:
         between = (played - whole)[..., None, None]
         earlier, later = (take(self.world, some.minimum(last)) for some in (rows, rows + 1))
         return torch.lerp(earlier, later, between), rows <= last
-
-    def _uniform(self, num: int, generator: torch.Generator) -> Tensor:
-        return _uniform(num, generator=generator, device=self.device)
 
 
 class BoneScaling:
@@ -300,25 +298,15 @@ class BoneScaling:
         self.paths = paths.to(device)
         self.twin = torch.minimum(joints, torch.from_numpy(skeleton.mirror_indices)).to(device)
 
-    def apply(self, pose: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, pose: Tensor, draws: Draws) -> Tensor:
         """Shapes: (batch, frames, joints, 3) in the world's frame -> the same."""
         if self.bone_scale > 0:
-            deviation = _normal(len(pose), len(self.twin), generator=generator, device=pose.device).clamp(
-                -2, 2
-            )
+            deviation = draws.normal(len(self.twin)).to(pose.device).clamp(-2, 2)
             factors = (1 + self.bone_scale * deviation)[:, self.twin]
             scaled = (self.paths * factors[:, None]) @ self.differences
             root = pose[:, :, self.root : self.root + 1]
             pose = root + scaled[:, None] @ pose
         if self.body_scale > 0:
-            uniform = _uniform(len(pose), generator=generator, device=pose.device)
+            uniform = draws.uniform().to(pose.device)
             pose = pose * (1 + self.body_scale * (2 * uniform - 1))[:, None, None, None]
         return pose
-
-
-def _uniform(*size: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.rand(*size, generator=generator, device=generator.device).to(device)
-
-
-def _normal(*size: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.randn(*size, generator=generator, device=generator.device).to(device)

@@ -22,6 +22,7 @@ from gcnpose.data.camera import (
     world_to_camera,
 )
 from gcnpose.errors import InputError
+from tests.motions import draws
 
 H36M_SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 
@@ -258,7 +259,7 @@ def test_virtual_rig_of_no_camera():
 
 def test_sample_views_sees_the_person_from_everywhere():
     lenses = Rig.from_cameras(h36m_rig())
-    rig = sample_views(2000, torch.Generator().manual_seed(0), "cpu", lenses)
+    rig = sample_views(draws(2000), "cpu", lenses)
     points_camera, pixels = see(standing_person().expand(2000, -1, -1), rig)
     assert len(rig) == 2000 and rig.orientation.dtype == torch.float32
     assert inside(pixels, rig).float().mean() > 0.999
@@ -280,15 +281,15 @@ def test_sample_views_sees_the_person_from_everywhere():
 
 def test_sample_views_follows_its_generator_alone():
     lenses = Rig.from_cameras(h36m_rig())
-    draws = [sample_views(8, torch.Generator().manual_seed(seed), "cpu", lenses) for seed in (3, 3, 4)]
-    assert torch.equal(draws[0].orientation, draws[1].orientation)
-    assert torch.equal(draws[0].focal_px, draws[1].focal_px)
-    assert not torch.equal(draws[0].orientation, draws[2].orientation)
+    drawn = [sample_views(draws(8, seed), "cpu", lenses) for seed in (3, 3, 4)]
+    assert torch.equal(drawn[0].orientation, drawn[1].orientation)
+    assert torch.equal(drawn[0].focal_px, drawn[1].focal_px)
+    assert not torch.equal(drawn[0].orientation, drawn[2].orientation)
 
 
 def test_sample_views_takes_no_place_from_the_rig():
     one = Rig.from_cameras(h36m_rig()[:1])
-    rig = sample_views(8, torch.Generator().manual_seed(0), "cpu", one)
+    rig = sample_views(draws(8), "cpu", one)
     assert (rig.focal_px / one.focal_px - 1).abs().max() < 0.0201
     assert rig.width.tolist() == [1000] * 8 and rig.height.tolist() == [1002] * 8
 

@@ -16,7 +16,7 @@ from gcnpose.data.views import Views, fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
-from tests.motions import small_motion
+from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
 SKELETON = Skeleton.load("h36m17")
@@ -32,7 +32,7 @@ def noise(**changes: object) -> KeypointNoise:
 
 
 def apply(model: KeypointNoise, keypoints_2d: Tensor, seed: int = 0) -> Tensor:
-    return model.apply(keypoints_2d, torch.Generator().manual_seed(seed))
+    return model.apply(keypoints_2d, draws(len(keypoints_2d), seed))
 
 
 def still(clips: int = 40, frames: int = 500, channels: int = 2) -> Tensor:
@@ -309,7 +309,7 @@ def test_drawn_windows_draw_noise_each_time() -> None:
     settings = (motion, Rig.from_cameras(h36m_rig()), False, 24, 5, 0.5, 0.05, 0.1, 0.3, 3, CPU)
     clean, noisy = DrawnWindows(*settings), DrawnWindows(*settings, noise=noise())
     indices = torch.zeros(200, dtype=torch.long)
-    true, seen = (windows.batch(indices, torch.Generator().manual_seed(0)) for windows in (clean, noisy))
+    true, seen = (windows.batch(indices, draws(len(indices))) for windows in (clean, noisy))
     assert torch.equal(true.pose_3d, seen.pose_3d)
     error = distance_px(seen.keypoints_2d, true.keypoints_2d)
     assert 5 < error.mean() < 12  # a swap in this cloud of joints is further than in a body
@@ -321,7 +321,7 @@ def test_fixed_windows_draw_noise_each_time_but_not_on_detections() -> None:
     views = true_views(with_detections(small_motion((40, 40, 40)), ("A",)))
     clean, noisy = (FixedWindows(views, 40, 5, 0.5, CPU, model) for model in (None, noise()))
     indices = torch.tensor([0, 1, 1, 2])
-    true, seen = (windows.batch(indices, torch.Generator().manual_seed(0)) for windows in (clean, noisy))
+    true, seen = (windows.batch(indices, draws(len(indices))) for windows in (clean, noisy))
     assert torch.equal(true.pose_3d, seen.pose_3d)
     error = distance_px(seen.keypoints_2d, true.keypoints_2d).mean(dim=(1, 2))
     assert error[0] == 0 and (error[1:] > 3).all()

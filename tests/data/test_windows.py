@@ -11,14 +11,10 @@ from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import Batch, BoneScaling, DrawnWindows, FixedWindows, window_starts
 from gcnpose.inference import mirror
 from gcnpose.skeleton import Skeleton
-from tests.motions import small_motion
+from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
 SKELETON = Skeleton.load("h36m17")
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def drawn(**changes: object) -> DrawnWindows:
@@ -63,7 +59,7 @@ def test_fixed_windows_are_slices() -> None:
     windows = FixedWindows(views, window=24, step=5, flip=0.0, device=CPU)
     slices = [(clip, start) for clip in views.clips for start in window_starts(clip.frames, 24, 5)]
     assert len(windows) == len(slices)
-    batch = windows.batch(torch.arange(len(windows)), generator())
+    batch = windows.batch(torch.arange(len(windows)), draws(len(windows)))
     for number, (clip, start) in enumerate(slices):
         pose = views.pose_3d[clip.rows][start : start + 24]
         assert torch.equal(batch.pose_3d[number, : len(pose)], pose)
@@ -87,27 +83,30 @@ def test_a_flip_mirrors_2d_and_3d() -> None:
     views = fixed_views(small_motion(), h36m_rig(), seed=0)
     indices = torch.arange(5)
     plain, flipped = (
-        FixedWindows(views, 24, 5, flip, CPU).batch(indices, generator()) for flip in (0.0, 1.0)
+        FixedWindows(views, 24, 5, flip, CPU).batch(indices, draws(len(indices))) for flip in (0.0, 1.0)
     )
     assert_mirrored(plain, flipped)
-    half = FixedWindows(views, 24, 5, 0.5, CPU).batch(torch.zeros(1000, dtype=torch.long), generator())
+    half = FixedWindows(views, 24, 5, 0.5, CPU).batch(torch.zeros(1000, dtype=torch.long), draws(1000))
     assert 0.4 < (half.pose_3d == plain.pose_3d[0]).flatten(1).all(1).float().mean() < 0.6
 
 
 def test_a_drawn_flip_mirrors_2d_and_3d() -> None:
     indices = torch.arange(5)
-    assert_mirrored(drawn(flip=0.0).batch(indices, generator()), drawn(flip=1.0).batch(indices, generator()))
+    assert_mirrored(
+        drawn(flip=0.0).batch(indices, draws(len(indices))),
+        drawn(flip=1.0).batch(indices, draws(len(indices))),
+    )
 
 
 @pytest.mark.parametrize("drawn_cameras", [False, True])
 def test_drawn_windows_are_the_motion_seen_from_somewhere(drawn_cameras: bool) -> None:
     windows = drawn(drawn_cameras=drawn_cameras)
-    batch = windows.batch(torch.arange(len(windows)), generator())
+    batch = windows.batch(torch.arange(len(windows)), draws(len(windows)))
     motion = windows.world[:24]
     torch.testing.assert_close(bone_lengths(batch.pose_3d[0]), bone_lengths(motion), atol=1e-5, rtol=0)
     assert (batch.pose_3d[:, :, SKELETON.root_index] == 0).all()
     # Two takes of one window are seen from two sides, and their depths differ.
-    other = windows.batch(torch.zeros(2, dtype=torch.long), generator())
+    other = windows.batch(torch.zeros(2, dtype=torch.long), draws(2))
     assert (other.pose_3d[0] - other.pose_3d[1]).abs().max() > 0.05
     assert batch.keypoints_2d.abs().max() < 1.5
 
@@ -115,7 +114,7 @@ def test_drawn_windows_are_the_motion_seen_from_somewhere(drawn_cameras: bool) -
 def test_keypoints_are_the_projection_of_the_pose() -> None:
     """2D offsets from the root times depth over focal length are the 3D's x and y: one unknown depth per
     frame."""
-    batch = drawn().batch(torch.tensor([0]), generator())
+    batch = drawn().batch(torch.tensor([0]), draws(1))
     pose, seen = batch.pose_3d[0, 0].double(), batch.keypoints_2d[0, 0].double()
     best = min(
         ((pose[:, :2] + offset) / (pose[:, 2:] + depth) * 2.29 - seen).abs().max().item()
@@ -127,7 +126,7 @@ def test_keypoints_are_the_projection_of_the_pose() -> None:
 
 def test_short_sequences_are_marked() -> None:
     windows = drawn()
-    batch = windows.batch(torch.arange(len(windows)), generator())
+    batch = windows.batch(torch.arange(len(windows)), draws(len(windows)))
     lengths = [24] * 5 + [20] + [24] * 3
     assert batch.valid.sum(1).tolist() == lengths
     assert (batch.pose_3d[5, 19:] == batch.pose_3d[5, 19]).all()
@@ -137,10 +136,10 @@ def test_tempo_plays_faster_and_slower() -> None:
     windows = drawn(tempo=0.5, motion=small_motion((200, 20, 33)))
     speeds = []
     for seed in range(20):
-        batch = windows.batch(torch.tensor([10]), torch.Generator().manual_seed(seed))
+        batch = windows.batch(torch.tensor([10]), draws(1, seed))
         speeds.append((bone_lengths(batch.pose_3d[0]).diff(dim=0).abs().mean()).item())
         assert batch.valid.all()
-    still = drawn(motion=small_motion((200, 20, 33))).batch(torch.tensor([10]), generator())
+    still = drawn(motion=small_motion((200, 20, 33))).batch(torch.tensor([10]), draws(1))
     plain = bone_lengths(still.pose_3d[0]).diff(dim=0).abs().mean().item()
     assert min(speeds) < 0.75 * plain
     assert max(speeds) > 1.2 * plain
@@ -149,7 +148,7 @@ def test_tempo_plays_faster_and_slower() -> None:
 def test_tempo_never_leaves_the_sequence() -> None:
     windows = drawn(tempo=0.9)
     for seed in range(30):
-        batch = windows.batch(torch.arange(len(windows)), torch.Generator().manual_seed(seed))
+        batch = windows.batch(torch.arange(len(windows)), draws(len(windows), seed))
         assert batch.pose_3d.isfinite().all()
         assert batch.valid[:, 0].all()
         # The valid frames come first, and A's 40 frames play at least 40 / 1.9 of them.
@@ -159,7 +158,7 @@ def test_tempo_never_leaves_the_sequence() -> None:
 
 def test_bone_scaling_changes_lengths_and_keeps_directions() -> None:
     pose = torch.from_numpy(small_motion().sequences[0].positions)[None]
-    scaled = BoneScaling(SKELETON, bone_scale=0.1, body_scale=0.0, device=CPU).apply(pose, generator())
+    scaled = BoneScaling(SKELETON, bone_scale=0.1, body_scale=0.0, device=CPU).apply(pose, draws(len(pose)))
     assert torch.equal(scaled[:, :, 0], pose[:, :, 0])
     parent, child = torch.from_numpy(SKELETON.bone_indices).T
     before, after = (p[..., child, :] - p[..., parent, :] for p in (pose, scaled))
@@ -174,7 +173,7 @@ def test_bone_scaling_changes_lengths_and_keeps_directions() -> None:
 
 def test_body_scale_scales_the_world() -> None:
     pose = torch.from_numpy(small_motion().sequences[0].positions)[None].repeat(50, 1, 1, 1)
-    scaled = BoneScaling(SKELETON, bone_scale=0.0, body_scale=0.2, device=CPU).apply(pose, generator())
+    scaled = BoneScaling(SKELETON, bone_scale=0.0, body_scale=0.2, device=CPU).apply(pose, draws(len(pose)))
     ratio = scaled / pose
     torch.testing.assert_close(ratio, ratio[:, :1, :1, :1].expand_as(ratio), atol=1e-4, rtol=0)
     assert 0.8 <= ratio.min() < 0.85 and 1.15 < ratio.max() <= 1.2
@@ -182,13 +181,13 @@ def test_body_scale_scales_the_world() -> None:
 
 def test_same_generator_same_batch() -> None:
     windows = drawn(flip=0.5, bone_scale=0.05, body_scale=0.1, tempo=0.3, drawn_cameras=True)
-    first, second = (windows.batch(torch.arange(6), generator()) for _ in range(2))
+    first, second = (windows.batch(torch.arange(6), draws(6)) for _ in range(2))
     for one, other in itertools.pairwise([first, second]):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_score_channel_is_one() -> None:
-    assert (drawn(input_channels=3).batch(torch.arange(3), generator()).keypoints_2d[..., 2] == 1).all()
+    assert (drawn(input_channels=3).batch(torch.arange(3), draws(3)).keypoints_2d[..., 2] == 1).all()
 
 
 def test_memory_of_human36m() -> None:
