@@ -372,4 +372,5 @@ def test_memory_does_not_grow(tmp_path: Path, start: Callable[..., Any]) -> None
     assert process.exitcode == 0
     resident = [float(line) for line in (tmp_path / "notes").read_text().split()]
     assert len(resident) == 20
-    assert resident[-1] - resident[4] < 1, resident
+    # Pools of PyTorch and the C library grow once or twice by some MiB; 5 KiB per step would be 7 MiB.
+    assert resident[-1] - resident[4] < 7, resident

@@ -10,6 +10,7 @@ from torch import Tensor
 from gcnpose.config import NoiseConfig
 from gcnpose.data import frames
 from gcnpose.data.camera import Rig, h36m_rig
+from gcnpose.data.draws import Draws
 from gcnpose.data.frames import FrameStore, take
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.views import count_rows, fixed_views
@@ -42,7 +43,7 @@ def batches(kind: str, store: FrameStore) -> list[Batch]:
     windows = make_windows(kind, store)
     generator = torch.Generator(store.device).manual_seed(0)
     order = torch.randperm(len(windows), generator=generator, device=store.device)
-    return [windows.batch(indices, generator) for indices in order.split(4)]
+    return [windows.batch(indices, Draws(generator, len(indices))) for indices in order.split(4)]
 
 
 @pytest.mark.parametrize("device", DEVICES)
