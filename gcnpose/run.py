@@ -30,7 +30,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
 from gcnpose.skeleton import Skeleton
@@ -293,7 +293,7 @@ class _Run:
             two = torch.zeros(2, dtype=torch.long, device=self.device)
             tracker.log_model(model, windows.batch(two, torch.Generator(self.device)).keypoints_2d)
 
-    def _draw(self, model: UGCN, views: Views, path: Path) -> None:
+    def _draw(self, model: LiftingNetwork, views: Views, path: Path) -> None:
         """Poses spread evenly over the test clips, with the prediction of one window around each."""
         from gcnpose.viz.poses import draw_poses
 
@@ -314,7 +314,7 @@ class _Run:
 
 
 def _evaluate(
-    config: Config, model: UGCN, views: Views, yardsticks: Yardsticks, device: torch.device
+    config: Config, model: LiftingNetwork, views: Views, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
     settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window

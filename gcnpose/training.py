@@ -16,7 +16,7 @@ from gcnpose.config import TrainConfig
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 
 STATISTICS_WINDOWS = 2048
 """Windows from which the input's fixed mean and variance are taken."""
@@ -78,7 +78,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: UGCN,
+        model: LiftingNetwork,
         loss: LiftingLoss,
         windows: Windows,
         config: TrainConfig,
