@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from gcnpose.nn.any_length import count_blocks
 from gcnpose.nn.dropout import Dropout
-from gcnpose.nn.lifting_network import LiftingNetwork
+from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.nn.partition_conv import PartitionConv
 from gcnpose.nn.st_block import ChannelNorm
 from gcnpose.nn.temporal_conv import TemporalConv
@@ -231,10 +231,7 @@ class AGFormer(LiftingNetwork):
             *(DualStreamLayer(width, heads, span, graph, dropout) for _ in range(layers))
         )
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 3)
-        # Every joint begins at the root, as in UGCN.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = pose_head(width)
 
     @property
     def reach(self) -> int:

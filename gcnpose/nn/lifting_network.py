@@ -4,6 +4,18 @@ import torch
 from torch import Tensor, nn
 
 
+def pose_head(in_features: int, joints: int = 1) -> nn.Linear:
+    """The layer from features to the positions of some joints; every joint begins at the root.
+
+    Weights that are drawn would begin metres away, where the motion loss, which multiplies poses, is larger
+    still.
+    """
+    head = nn.Linear(in_features, joints * 3)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 class LiftingNetwork(nn.Module):
     """Lifts 2D keypoint sequences to root-relative 3D: the base of every network.
 

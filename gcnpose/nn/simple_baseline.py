@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from gcnpose.nn.dropout import Dropout
-from gcnpose.nn.lifting_network import LiftingNetwork
+from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.nn.st_block import ChannelNorm
 from gcnpose.skeleton import Skeleton
 
@@ -37,7 +37,8 @@ class SimpleBaseline(LiftingNetwork):
     - It takes the 16 joints of its 2D detector and gives all joints but the root. Here the skeleton's joints
       go in and come out.
     - It standardises the pose by its mean and deviation over the training data. Here the pose is in metres,
-      which the loss that all networks share needs.
+      which the loss that all networks share needs, and the last layer begins at zero: drawn like the
+      others it would begin metres away.
     - A training batch holds windows of consecutive frames, where the paper's holds frames from anywhere.
 
     Args:
@@ -63,11 +64,11 @@ class SimpleBaseline(LiftingNetwork):
         super().__init__(skeleton.num_joints, input_channels, scaled_input=False)
         self.first = nn.Sequential(*_layer(self.joints * input_channels, width, dropout))
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
-        self.head = nn.Linear(width, self.joints * 3)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
                 nn.init.zeros_(module.bias)
+        self.head = pose_head(width, self.joints)
 
     @property
     def reach(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcnpose.nn.lifting_network import LiftingNetwork
+from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.nn.st_block import STGCNBlock
 from gcnpose.skeleton import Skeleton
 
@@ -106,10 +106,7 @@ class UGCN(LiftingNetwork):
         # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
-        self.head = nn.Linear(channels[0], 3)
-        # Every joint begins at the root: the summed scales would begin metres away.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = pose_head(channels[0])
 
     @property
     def stride_product(self) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcnpose.nn.dropout import Dropout
-from gcnpose.nn.lifting_network import LiftingNetwork
+from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.skeleton import Skeleton
 
 
@@ -53,7 +53,8 @@ class VideoPose3D(LiftingNetwork):
     - Its momentum of the batch norms falls from 0.1 to 0.001 over the training; here it stays 0.1.
     - It trains with AMSGrad, a learning rate of 1e-3 that falls by 5 % an epoch, and by the distance of poses
       alone; here optimiser, schedule and loss are those of the experiment.
-    - The input is normalised by its mean and variance, which the paper leaves to the first batch norm.
+    - The input is normalised by its mean and variance, which the paper leaves to the first batch norm, and
+      the last layer begins at zero, because of the motion loss.
 
     Args:
         skeleton: Gives the number of joints; its bones do not matter.
@@ -87,7 +88,7 @@ class VideoPose3D(LiftingNetwork):
                 for number, size in enumerate(others, start=1)
             )
         )
-        self.head = nn.Linear(width, self.joints * 3)
+        self.head = pose_head(width, self.joints)
 
     @property
     def reach(self) -> int:

@@ -86,10 +86,6 @@ def test_moves_with_time() -> None:
     torch.testing.assert_close(network(x)[:, 7:20], network(x[:, 1:])[:, 6:19], atol=1e-5, rtol=1e-4)
 
 
-def test_begins_at_the_root() -> None:
-    assert (AGFormer(SKELETON, layers=1)(torch.randn(2, 5, 17, 2)) == 0).all()
-
-
 def test_size() -> None:
     """By hand, with w features.
 

@@ -3,28 +3,27 @@
 import pytest
 import torch
 
-from gcnpose.nn import UGCN, AGFormer, LiftingNetwork, SimpleBaseline, VideoPose3D
+from gcnpose.build import build_model
+from gcnpose.config import config_from_dict
+from gcnpose.nn import LiftingNetwork
 from gcnpose.skeleton import Skeleton, available_graphs
+from tests.experiments import NETWORKS
 from tests.motions import past_the_beginning
 
 SKELETON = Skeleton.load("h36m17")
 
 
-def small_network(name: str, skeleton: Skeleton = SKELETON, input_channels: int = 2) -> LiftingNetwork:
+def first_network(name: str, skeleton: Skeleton = SKELETON, input_channels: int = 2) -> LiftingNetwork:
+    overrides = [NETWORKS[name], f"model.input_channels={input_channels}"]
     torch.manual_seed(0)
-    match name:
-        case "ugcn":
-            network: LiftingNetwork = UGCN(skeleton, input_channels, channels=(4, 8))
-        case "simple_baseline":
-            network = SimpleBaseline(skeleton, input_channels, width=8)
-        case "videopose3d":
-            network = VideoPose3D(skeleton, input_channels, filter_widths=(3, 3), width=8)
-        case "agformer":
-            network = AGFormer(skeleton, input_channels, width=8, layers=2, heads=2, span=4)
-    return past_the_beginning(network)  # type: ignore[return-value]
+    return build_model(config_from_dict({"name": "a", "skeleton": "h36m17"}, "test", overrides), skeleton)
 
 
-pytestmark = pytest.mark.parametrize("name", ["ugcn", "simple_baseline", "videopose3d", "agformer"])
+def small_network(name: str, skeleton: Skeleton = SKELETON, input_channels: int = 2) -> LiftingNetwork:
+    return past_the_beginning(first_network(name, skeleton, input_channels))  # type: ignore[return-value]
+
+
+pytestmark = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.mark.parametrize("graph", available_graphs())
@@ -35,6 +34,10 @@ def test_any_skeleton_any_number_of_frames_and_a_score(name: str, graph: str) ->
         output = network(torch.randn(2, frames, skeleton.num_joints, 3))
         assert output.shape == (2, frames, skeleton.num_joints, 3)
         assert output.isfinite().all()
+
+
+def test_begins_at_the_root(name: str) -> None:
+    assert (first_network(name)(torch.randn(2, 9, 17, 2)) == 0).all()
 
 
 def test_sequences_of_a_batch_do_not_mix(name: str) -> None:

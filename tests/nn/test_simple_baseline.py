@@ -61,7 +61,8 @@ def test_frames_do_not_mix() -> None:
 def test_weights_begin_as_he_et_al_draw_them() -> None:
     torch.manual_seed(0)
     network = SimpleBaseline(SKELETON, width=512)
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            assert module.weight.std().item() == pytest.approx((2 / module.in_features) ** 0.5, rel=0.05)
-            assert not module.bias.any()
+    for part in (network.first, network.blocks):
+        for module in part.modules():
+            if isinstance(module, nn.Linear):
+                assert module.weight.std().item() == pytest.approx((2 / module.in_features) ** 0.5, rel=0.05)
+                assert not module.bias.any()
