@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from gcnpose.data.views import DEFAULT_RIGS, Views, count_rows, fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows, Windows
 from gcnpose.errors import InputError
 from gcnpose.loss import LiftingLoss
-from gcnpose.nn import UGCN
+from gcnpose.nn import UGCN, AGFormer, LiftingNetwork, SimpleBaseline, VideoPose3D
 from gcnpose.processes import ALONE, Processes
 from gcnpose.skeleton import Skeleton
 
@@ -54,13 +55,21 @@ def build_device(config: Config, processes: Processes = ALONE) -> torch.device:
     return device
 
 
-def build_model(config: Config, skeleton: Skeleton) -> UGCN:
+def build_model(config: Config, skeleton: Skeleton) -> LiftingNetwork:
     """The network, newly initialised from PyTorch's global generator.
 
     Raises:
         InputError: if there are more down/up pairs than steps between channels.
     """
     model = config.model
+    common: dict[str, Any] = {"input_channels": model.input_channels, "dropout": model.dropout}
+    match model.name:
+        case "simple_baseline":
+            return SimpleBaseline(skeleton, **dataclasses.asdict(model.simple_baseline), **common)
+        case "videopose3d":
+            return VideoPose3D(skeleton, **dataclasses.asdict(model.videopose3d), **common)
+        case "agformer":
+            return AGFormer(skeleton, **dataclasses.asdict(model.agformer), **common)
     steps = len(model.channels) - 1
     if model.down_up_pairs is not None and model.down_up_pairs > steps:
         raise InputError(
@@ -68,15 +77,14 @@ def build_model(config: Config, skeleton: Skeleton) -> UGCN:
         )
     return UGCN(
         skeleton,
-        input_channels=model.input_channels,
         channels=model.channels,
         down_up_pairs=model.down_up_pairs,
         spatial_graph=model.spatial_graph,
         merge=model.merge,
         temporal_kernel=model.temporal_kernel,
-        dropout=model.dropout,
         upsampling=model.upsampling,
         aggregation=model.aggregation,
+        **common,
     )
 
 

@@ -15,7 +15,7 @@ from gcnpose.build import build_model
 from gcnpose.config import Config, config_from_dict
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.skeleton import Skeleton
 
 FORMAT = "gcnpose checkpoint 1"
@@ -77,7 +77,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def restore_model(content: Mapping[str, Any], source: str | Path) -> tuple[Config, Skeleton, UGCN]:
+def restore_model(content: Mapping[str, Any], source: str | Path) -> tuple[Config, Skeleton, LiftingNetwork]:
     """The network of a checkpoint, in evaluation mode, with the settings and skeleton that it was made with.
 
     Raises:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -121,14 +121,58 @@ class DataConfig:
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     """What the 2D is: detected, projected, or in between."""
     keep: Literal["auto", "device", "host", "disk"] = "auto"
-    """Where the training frames lie: with the network, in RAM, or in a file in `output`; auto: the first of
-    them that has room."""
+    """Where the training's frames lie; auto: the first of device, RAM and a file that has room."""
+
+
+@dataclass(frozen=True)
+class SimpleBaselineConfig:
+    """SimpleBaseline; the defaults are its paper's."""
+
+    width: int = field(default=1024, metadata=at_least(1))
+    """Features of a layer."""
+    blocks: int = field(default=2, metadata=at_least(0))
+    """Residual blocks of two layers."""
+
+
+@dataclass(frozen=True)
+class VideoPose3DConfig:
+    """VideoPose3D; the defaults are its paper's, which see 243 frames."""
+
+    filter_widths: tuple[int, ...] = field(
+        default=(3, 3, 3, 3, 3),
+        metadata=check(
+            "at least one odd number, each at least 1",
+            lambda widths: bool(widths) and all(size >= 1 and size % 2 == 1 for size in widths),
+        ),
+    )
+    """Frames that each convolution spans; a frame sees their product."""
+    width: int = field(default=1024, metadata=at_least(1))
+    """Features of a layer."""
+
+
+@dataclass(frozen=True)
+class AGFormerConfig:
+    """AGFormer, a small network after MotionAGFormer."""
+
+    width: int = field(default=64, metadata=at_least(1))
+    """Features of a joint and frame."""
+    layers: int = field(default=4, metadata=at_least(1))
+    """Layers of a stream of attention and one of graph convolution."""
+    heads: int = field(default=4, metadata=at_least(1))
+    """Attention heads, a divisor of the width."""
+    span: int = field(default=24, metadata=at_least(1))
+    """Farthest frame that a frame attends to, in one layer."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network; the defaults are the paper's Figure 4."""
+    """The network: `dropout` and `input_channels` are of all, a section of that network, the rest is UGCN's.
 
+    UGCN's defaults are the paper's Figure 4.
+    """
+
+    name: Literal["ugcn", "simple_baseline", "videopose3d", "agformer"] = "ugcn"
+    """Which network."""
     channels: tuple[int, ...] = field(
         default=(16, 32, 64, 128, 256),
         metadata=check("widths of at least 1", lambda widths: min(widths, default=0) >= 1),
@@ -152,6 +196,12 @@ class ModelConfig:
     """How messages are summed; all give the same result, auto takes the fastest."""
     input_channels: Literal[2, 3] = 2
     """2: x and y of a keypoint; 3: its score too."""
+    simple_baseline: SimpleBaselineConfig = field(default_factory=SimpleBaselineConfig)
+    """Fully connected layers, frame by frame (Martinez et al., 2017)."""
+    videopose3d: VideoPose3DConfig = field(default_factory=VideoPose3DConfig)
+    """Dilated convolutions in time (Pavllo et al., 2019)."""
+    agformer: AGFormerConfig = field(default_factory=AGFormerConfig)
+    """Attention and graph convolution side by side (after Mehraban et al., 2024)."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +392,7 @@ def dump_config(config: Config) -> str:
 def _conflicts(config: Config) -> Iterator[Fault]:
     """Faults between fields that are each right by themselves."""
     data, loss, train, step = config.data, config.loss, config.train, config.evaluation.step
+    yield from _model_conflicts(config.model)
     if loss.weight > 0 and max(loss.intervals) >= data.window:
         reason = f"expected less than data.window ({data.window}), came {list(loss.intervals)}"
         yield ("loss.intervals", "data.window", "loss.weight"), reason
@@ -355,3 +406,18 @@ def _conflicts(config: Config) -> Iterator[Fault]:
         if shared := set(getattr(data, one) or ()) & set(getattr(data, other) or ()):
             reason = f"expected nobody who is in data.{other} too, came {', '.join(sorted(shared))}"
             yield (f"data.{one}", f"data.{other}"), reason
+
+
+def _model_conflicts(model: ModelConfig) -> Iterator[Fault]:
+    """Settings of a network that is not the chosen one, and heads that do not divide the features."""
+    for item in fields(model):
+        owner = item.name if is_dataclass(getattr(model, item.name)) else "ugcn"
+        shared = item.name in ("name", "dropout", "input_channels")
+        changed = getattr(model, item.name) != getattr(ModelConfig(), item.name)
+        if changed and not shared and owner != model.name:
+            reason = f"is a setting of {owner}, but model.name is {model.name}"
+            yield (f"model.{item.name}", "model.name"), reason
+    width, heads = model.agformer.width, model.agformer.heads
+    if width % heads:
+        reason = f"expected a divisor of model.agformer.width ({width}), came {heads}"
+        yield ("model.agformer.heads", "model.agformer.width"), reason

@@ -33,7 +33,7 @@ from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.memory import peak_memory_mib
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
@@ -334,7 +334,7 @@ class _Run:
             draws = Draws(torch.Generator(self.device), 2)
             tracker.log_model(model, windows.batch(two, draws).keypoints_2d)
 
-    def _draw(self, model: UGCN, views: Views, path: Path) -> None:
+    def _draw(self, model: LiftingNetwork, views: Views, path: Path) -> None:
         """Poses spread evenly over the test clips, with the prediction of one window around each."""
         from gcnpose.viz.poses import draw_poses
 
@@ -364,7 +364,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
 
 
 def _evaluate(
-    config: Config, model: UGCN, views: Views, yardsticks: Yardsticks, device: torch.device
+    config: Config, model: LiftingNetwork, views: Views, yardsticks: Yardsticks, device: torch.device
 ) -> dict[str, Any]:
     settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window

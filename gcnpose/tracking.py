@@ -34,7 +34,7 @@ from torch import Tensor
 from gcnpose import served_model
 from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.any_length import AnyLength
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ class Tracker:
         self._client.log_inputs(self.run_id, [used])
 
     @_harmless
-    def log_model(self, model: UGCN, example: Tensor) -> None:
+    def log_model(self, model: LiftingNetwork, example: Tensor) -> None:
         """Stores the network as an MLflow model that lifts keypoints in pixels, without this package.
 
         The network goes in as a traced graph, beside it the code of :mod:`gcnpose.served_model`. Batch and
@@ -432,7 +432,7 @@ def _serve(uri: str, port: int, page: str) -> None:
     raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
 
 
-def _trace(model: UGCN, path: Path) -> None:
+def _trace(model: LiftingNetwork, path: Path) -> None:
     """Writes the network as a graph of any batch and any number of frames."""
     example = torch.zeros(2, 2, model.joints, model.input_channels)  # a size of 1 would stay 1
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames")}
@@ -441,7 +441,7 @@ def _trace(model: UGCN, path: Path) -> None:
     )
 
 
-def _signature(model: UGCN) -> Any:
+def _signature(model: LiftingNetwork) -> Any:
     """What MLflow checks of a request: the shape of the keypoints, and that sizes are numbers."""
     import numpy as np
     from mlflow.models import ModelSignature

@@ -17,7 +17,7 @@ from gcnpose.data.draws import Draws
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.synchronized_norm import synchronize_norms
 from gcnpose.processes import ALONE, Processes
 
@@ -83,7 +83,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: UGCN,
+        model: LiftingNetwork,
         loss: LiftingLoss,
         windows: Windows,
         config: TrainConfig,

@@ -24,6 +24,14 @@ SETTINGS = {
     "tracking": {"enabled": False},
 }
 
+NETWORKS = {
+    "ugcn": "model={channels: [4, 8], dropout: 0.1}",
+    "simple_baseline": "model={name: simple_baseline, simple_baseline: {width: 16}}",
+    "videopose3d": "model={name: videopose3d, videopose3d: {filter_widths: [3, 3], width: 16}}",
+    "agformer": "model={name: agformer, dropout: 0, agformer: {width: 8, layers: 2, heads: 2, span: 4}}",
+}
+"""Of each network a small one, as an override."""
+
 
 def small_experiment(folder: Path, frames: tuple[int, ...] = (40, 30, 20)) -> Path:
     """Writes motion of three subjects, one for each split, and the experiment's file; gives the latter."""

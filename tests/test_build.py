@@ -21,6 +21,8 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
+from gcnpose.nn import AGFormer, SimpleBaseline, VideoPose3D
+from gcnpose.nn.dropout import Dropout
 from gcnpose.skeleton import Skeleton
 from tests.experiments import small_config
 from tests.motions import draws, small_motion
@@ -69,6 +71,28 @@ def test_every_model_setting_arrives(tmp_path: Path) -> None:
     assert model.upsampling == "linear"
     assert model.first.spatial.aggregation == "native"
     assert model.input_channels == 3
+
+
+def test_every_setting_of_the_baselines_arrives(tmp_path: Path) -> None:
+    shared = "dropout: 0.125, input_channels: 3"
+    sections = {
+        "simple_baseline": "{width: 6, blocks: 3}",
+        "videopose3d": "{width: 6, filter_widths: [5, 3]}",
+        "agformer": "{width: 6, layers: 3, heads: 2, span: 7}",
+    }
+    built = {}
+    for name, section in sections.items():
+        config = small_config(tmp_path, f"model={{name: {name}, {shared}, {name}: {section}}}")
+        built[name] = build_model(config, SKELETON)
+        assert built[name].input_channels == 3
+        assert {part.p for part in built[name].modules() if isinstance(part, Dropout)} == {0.125}
+    one, two, three = built.values()
+    assert isinstance(one, SimpleBaseline)
+    assert (one.head.in_features, len(one.blocks)) == (6, 3)
+    assert isinstance(two, VideoPose3D)
+    assert (two.head.in_features, two.receptive_field, two.blocks[0].layers[0].dilation) == (6, 15, (5,))
+    assert isinstance(three, AGFormer)
+    assert (three.head.in_features, three.reach, three.layers[0].attention[1].mixer.heads) == (6, 21, 2)
 
 
 def test_more_pairs_than_steps(tmp_path: Path) -> None:

@@ -144,6 +144,15 @@ UNUSABLE = [
     ("model: {channels: []}", "model.channels: expected widths of at least 1, came []"),
     ("model: {temporal_kernel: 4}", "model.temporal_kernel: expected an odd number of at least 1, came 4"),
     ("model: {dropout: 1}", "model.dropout: expected at least 0 and less than 1, came 1"),
+    (
+        "model: {name: video}",
+        "model.name: expected one of ugcn, simple_baseline, videopose3d, agformer, came 'video', "
+        "did you mean videopose3d?",
+    ),
+    (
+        "model: {name: videopose3d, videopose3d: {filter_widths: [3, 4]}}",
+        "model.videopose3d.filter_widths: expected at least one odd number, each at least 1, came [3, 4]",
+    ),
     ("data: {augment: {flip: 1.5}}", "data.augment.flip: expected 0 to 1, came 1.5"),
     ("data: {keypoints: {detected: 1}}", "data.keypoints.detected: expected true or false, came 1"),
     (
@@ -200,6 +209,18 @@ CONFLICTS = [
         "data: {train_subjects: [S1, S5, S9], test_subjects: [S9, S1]}",
         "data.train_subjects: expected nobody who is in data.test_subjects too, came S1, S9",
     ),
+    (
+        "model: {name: videopose3d, merge: false}",
+        "model.merge: is a setting of ugcn, but model.name is videopose3d",
+    ),
+    (
+        "model: {videopose3d: {filter_widths: [3, 3]}}",
+        "model.videopose3d: is a setting of videopose3d, but model.name is ugcn",
+    ),
+    (
+        "model: {name: agformer, agformer: {heads: 5}}",
+        "model.agformer.heads: expected a divisor of model.agformer.width (64), came 5",
+    ),
 ]
 
 
@@ -213,6 +234,7 @@ def test_fields_that_do_fit_each_other(tmp_path: Path) -> None:
     load(tmp_path, MINIMAL + "train: {epochs: 101}")
     load(tmp_path, MINIMAL + "train: {epochs: 2, schedule: one_cycle}")
     load(tmp_path, MINIMAL + "data: {window: 1}\nloss: {weight: 0}\nevaluation: {step: 1}")
+    load(tmp_path, MINIMAL + "model: {name: simple_baseline, dropout: 0.25, input_channels: 3, merge: true}")
 
 
 def test_all_faults_of_file_and_overrides_come_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,20 @@ def test_config_of_a_data_set(name: str, tmp_path: Path) -> None:
     assert report["frames"] == frames
     assert sorted(report["per_action"]) == sorted(columns)
     assert (report["keypoints_error_px"] < 1) == (name in ("h36m_gt", "mpi_inf_3dhp_gt"))
+
+
+def test_baselines_are_the_same_experiment_with_another_network() -> None:
+    ours = load_config("cmu17")
+    names = {"simple_baseline", "videopose3d", "agformer"}
+    for baseline in ("simple_baseline", "videopose3d_81", "videopose3d_243", "agformer"):
+        config = load_config(f"cmu17_{baseline}")
+        names.discard(config.model.name)
+        own = {"learning_rate": config.train.learning_rate, "weight_decay": config.train.weight_decay}
+        train = dataclasses.replace(ours.train, **own)
+        assert dataclasses.replace(ours, name=config.name, model=config.model, train=train) == config
+    assert not names
+    assert prod(load_config("cmu17_videopose3d_81").model.videopose3d.filter_widths) == 81
+    assert prod(load_config("cmu17_videopose3d_243").model.videopose3d.filter_widths) == 243
 
 
 @pytest.mark.parametrize("name", MINIATURES)

@@ -23,7 +23,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.run import LAST, evaluate_checkpoint, newest_run, resume, train
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
-from tests.experiments import small_config, small_experiment
+from tests.experiments import NETWORKS, small_config, small_experiment
 from tests.motions import small_motion
 from tests.runs import assert_loadable, assert_same_weights, quiet
 
@@ -479,6 +479,17 @@ def test_evaluation_settings(finished: Path) -> None:
     assert len({scored["mean_over_frames"]["mpjpe_mm"] for scored in scores}) == 3
     assert report["inference"] == {"window": 16, "step": 16, "flip": False}
     assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ugcn"])
+def test_other_networks_in_a_run(name: str, tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path, NETWORKS[name], "train.epochs=1"), quiet)
+    trained = json.loads((folder / "report.json").read_text())
+    report = evaluate_checkpoint(folder, ["evaluation.methods=[windows, whole, shifts]"], quiet)
+    assert report["mean_over_frames"] == trained["mean_over_frames"]
+    other = report["other_methods"]
+    assert other["whole"]["mean_over_frames"] == other["shifts"]["mean_over_frames"], "they have no strides"
+    assert resume(folder, quiet) == folder
 
 
 def sweep(checkpoint: Path, *changes: str) -> tuple[list[str], list[float], list[float], list[float]]:

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gcnpose import training
+from gcnpose.build import build_model
 from gcnpose.config import TrainConfig
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.draws import Draws
@@ -20,6 +22,7 @@ from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
 from gcnpose.training import Trainer, build_optimizer, learning_rate
+from tests.experiments import NETWORKS, small_config
 from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
@@ -103,6 +106,26 @@ def test_overfits_one_batch() -> None:
     with torch.no_grad():
         loss = trainer.loss(trainer.model(batch.keypoints_2d), batch.pose_3d, batch.valid)
     assert loss.reconstruction < 0.05  # metres; the poses spread over half a metre
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_learns_and_goes_on_from_a_state(name: str, tmp_path: Path) -> None:
+    def begin() -> Trainer:
+        torch.manual_seed(0)
+        network = build_model(small_config(tmp_path, NETWORKS[name]), SKELETON)
+        return make_trainer(
+            network, steps_per_epoch=30, learning_rate=0.02, fixed_input_statistics=True, flip=0.0
+        )
+
+    whole, resumed = begin(), begin()
+    rows = [whole.train_epoch(0)]
+    state = copy.deepcopy(whole.state())
+    rows += [whole.train_epoch(epoch) for epoch in (1, 2)]
+    assert rows[2]["train/loss"] < 0.95 * rows[0]["train/loss"]
+    resumed.load_state(state)
+    for epoch in (1, 2):
+        resumed.train_epoch(epoch)
+    assert equal_states(whole.state(), resumed.state())
 
 
 def test_same_seed_same_weights() -> None:

@@ -20,7 +20,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.config import Config
 from gcnpose.errors import InputError, RunError
 from gcnpose.files import replacing
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.any_length import AnyLength
 from gcnpose.skeleton import Skeleton
 
@@ -77,7 +77,7 @@ def export_network(checkpoint: str | Path, file_format: str, path: Path) -> floa
     return difference
 
 
-def describe(config: Config, skeleton: Skeleton, network: UGCN) -> dict[str, Any]:
+def describe(config: Config, skeleton: Skeleton, network: LiftingNetwork) -> dict[str, Any]:
     """What somebody who has only the exported file must know to use it."""
     return {
         "producer": f"gcnpose {gcnpose.__version__}",
@@ -93,13 +93,13 @@ def describe(config: Config, skeleton: Skeleton, network: UGCN) -> dict[str, Any
     }
 
 
-def _example(config: Config, network: UGCN) -> Tensor:
+def _example(config: Config, network: LiftingNetwork) -> Tensor:
     """An input to trace with: no size is 1, which would be recorded as a constant."""
     return torch.zeros(2, config.data.window + 1, network.joints, network.input_channels)
 
 
 @torch.no_grad()
-def _largest_difference(network: UGCN, lift: Lift, config: Config) -> float:
+def _largest_difference(network: LiftingNetwork, lift: Lift, config: Config) -> float:
     """Over one frame, a window, and a sequence that is no multiple of anything. NaN if either has one."""
     generator = torch.Generator().manual_seed(config.seed)
     differences = []

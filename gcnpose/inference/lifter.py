@@ -21,7 +21,7 @@ from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
-from gcnpose.nn import UGCN
+from gcnpose.nn import LiftingNetwork
 from gcnpose.skeleton import Skeleton
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -57,7 +57,7 @@ class Lifter:
 
     def __init__(
         self,
-        model: UGCN,
+        model: LiftingNetwork,
         skeleton: Skeleton,
         config: Config,
         method: Method | None = None,

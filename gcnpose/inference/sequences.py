@@ -98,8 +98,10 @@ def lift_whole(
     for sequence in sequences:
         frames = len(sequence)
         length = frames + shifts - 1
-        piece = length if reach is None else max(frames_at_once // reach - 2, 1) * reach
-        margin = reach or 0
+        piece, margin = length, 0
+        if reach is not None:
+            unit, margin = max(reach, 1), reach
+            piece = max(frames_at_once // unit - 2, 1) * unit
         total = sequence.new_zeros(frames, sequence.shape[1], 3)
         for chosen in torch.arange(shifts).split(max(frames_at_once // min(length, piece + 2 * margin), 1)):
             for first in range(0, length, piece):

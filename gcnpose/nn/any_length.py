@@ -1,12 +1,26 @@
-"""UGCN in a form that can be traced once for any batch and any number of frames."""
+"""A network in a form that can be traced once for any batch and any number of frames."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
 
+from gcnpose.nn.lifting_network import LiftingNetwork
 from gcnpose.nn.partition_conv import PartitionConv
-from gcnpose.nn.ugcn import UGCN
+
+
+def count_blocks(frames: int, size: int) -> int:
+    """How many blocks of a size it takes to hold some frames, in a form that torch.export leaves open.
+
+    It takes a number that it knows for different from 1, and would rule out one block. One that is read from
+    a tensor it does not know.
+    """
+    blocks = (frames + size - 1) // size
+    if torch.compiler.is_exporting():
+        blocks = torch.full((), blocks, dtype=torch.int64).item()  # type: ignore[assignment]
+        torch._check(blocks >= 1)
+        torch._check(blocks * size >= frames)
+    return blocks
 
 
 class AnyLength(nn.Module):
@@ -14,7 +28,7 @@ class AnyLength(nn.Module):
 
     UGCN pads only where the frames are no multiple of its strides, and a tracer records one side of that
     branch. Here as many last frames are added as the network would add, none at the least, so that it never
-    pads by itself.
+    pads by itself. A network without strides is left alone.
 
     Args:
         network: The network, which is not copied.
@@ -23,12 +37,12 @@ class AnyLength(nn.Module):
         - input and output: as the network's
     """
 
-    def __init__(self, network: UGCN) -> None:
+    def __init__(self, network: LiftingNetwork) -> None:
         super().__init__()
         self.network = network
 
     @classmethod
-    def portable(cls, network: UGCN) -> "AnyLength":
+    def portable(cls, network: LiftingNetwork) -> "AnyLength":
         """A copy for evaluation on the CPU that sums messages as a matrix product, for any runtime."""
         network = copy.deepcopy(network).cpu()
         for layer in network.modules():
@@ -37,13 +51,10 @@ class AnyLength(nn.Module):
         return cls(network).eval()
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
+        if self.network.stride_product == 1:
+            return self.network(keypoints_2d)
         frames, scale = keypoints_2d.shape[1], self.network.stride_product
-        blocks = (frames + scale - 1) // scale
-        if not torch.jit.is_tracing():  # type: ignore[attr-defined]
-            # torch.export takes a size that it knows for different from 1, and would rule out one block. A
-            # number that is read from a tensor it does not know.
-            blocks = torch.full((), blocks, dtype=torch.int64).item()  # type: ignore[assignment]
-            torch._check(blocks >= 1)
-            torch._check(blocks * scale >= frames)
-        rows = torch.arange(blocks * scale, device=keypoints_2d.device).clamp(max=frames - 1)
+        rows = torch.arange(count_blocks(frames, scale) * scale, device=keypoints_2d.device).clamp(
+            max=frames - 1
+        )
         return self.network(keypoints_2d[:, rows])[:, :frames]

@@ -13,15 +13,13 @@ from gcnpose.nn.temporal_conv import TemporalConv
 class ChannelNorm(nn.BatchNorm1d):
     """Batch norm over the last axis: statistics over batch, frames and joints.
 
-    The result is flat, and so no view of another tensor: autograd would copy what changes a view in place.
-
     Shapes:
-        - input: (..., channels)
-        - output: (rows, channels)
+        - input and output: (..., channels)
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(0, -2))
+        rows = super().forward(x.flatten(0, -2))
+        return rows if x.dim() == 2 else rows.view(x.shape)
 
 
 class STGCNBlock(nn.Module):
@@ -75,9 +73,10 @@ class STGCNBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.spatial(x)
-        rows = F.relu(self.spatial_norm(y), inplace=True)
+        # Rows, because autograd copies what is changed in place if it is a view.
+        rows = F.relu(self.spatial_norm(y.flatten(0, -2)), inplace=True)
         y = self.temporal(rows.view(y.shape))
-        rows = self.dropout(self.temporal_norm(y))
+        rows = self.dropout(self.temporal_norm(y.flatten(0, -2)))
         if self.residual:
             rows += self.shortcut(x[:, :: self.stride]).flatten(0, -2)
         return F.relu(rows, inplace=True).view(y.shape)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gcnpose.nn.st_block import ChannelNorm
+
 Gather = Callable[[Tensor], Tensor]
 """The values of every process, along a new first axis."""
 
 
 class SynchronizedNorm(nn.BatchNorm1d):
-    """A batch norm over the last axis, with the rows of all processes. Parameters and buffers are the norm's.
+    """A batch norm with the rows of all processes. Axis, parameters and buffers are the norm's.
 
     ``torch.nn.SyncBatchNorm`` does it on GPUs only. Means m and sums of squared deviations M of the processes
     are put together without cancellation (Chan, Golub & LeVeque, 1979), and exactly for unequal counts n::
@@ -29,7 +31,7 @@ class SynchronizedNorm(nn.BatchNorm1d):
         gather: Brings together what the processes have.
 
     Shapes:
-        - input and output: (..., channels)
+        - input and output: (..., channels) for a :class:`ChannelNorm`, else (batch, channels, ...)
     """
 
     running_mean: Tensor
@@ -43,18 +45,20 @@ class SynchronizedNorm(nn.BatchNorm1d):
             self.register_parameter(name, parameter)
         for name, buffer in norm.named_buffers():
             self.register_buffer(name, buffer)
+        self.axis = -1 if isinstance(norm, ChannelNorm) else 1
         self.gather = gather
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        if not self.training:
-            return super().forward(rows).view(x.shape)
-        mean, variance, count = self._statistics(rows.detach())
-        y: Tensor = _Normalize.apply(
-            rows, self.weight, self.bias, mean, variance, count, self.eps, self.gather
-        )
-        return y.view(x.shape)
+        channels_last = x.movedim(self.axis, -1)
+        rows = channels_last.flatten(0, -2)
+        y: Tensor
+        if self.training:
+            mean, variance, count = self._statistics(rows.detach())
+            y = _Normalize.apply(rows, self.weight, self.bias, mean, variance, count, self.eps, self.gather)
+        else:
+            y = super().forward(rows)
+        return y if x.dim() == 2 else y.view(channels_last.shape).movedim(-1, self.axis)
 
     @torch.no_grad()
     def _statistics(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.nn.st_block import STGCNBlock
 from gcnpose.skeleton import Skeleton
 
@@ -35,7 +36,7 @@ def upsample_frames(x: Tensor, factor: int, mode: str = "repeat") -> Tensor:
     return longer.transpose(1, 2).unflatten(2, (joints, channels))
 
 
-class UGCN(nn.Module):
+class UGCN(LiftingNetwork):
     """Lifts 2D keypoint sequences to root-relative 3D.
 
     Figure 4 of "Motion Guided 3D Pose Estimation from Videos" (ECCV 2020): a contracting stage halves the
@@ -74,7 +75,7 @@ class UGCN(nn.Module):
         upsampling: str = "repeat",
         aggregation: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(skeleton.num_joints, input_channels, scaled_input=True)
         steps = len(channels) - 1
         pairs = steps if down_up_pairs is None else down_up_pairs
         if not 0 <= pairs <= steps:
@@ -83,8 +84,6 @@ class UGCN(nn.Module):
             )
         if upsampling not in UPSAMPLINGS:
             raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {upsampling!r}")
-        self.joints = skeleton.num_joints
-        self.input_channels = input_channels
         self.upsampling = upsampling
         self.factors = [2 if step < pairs else 1 for step in range(steps)]
         graph = skeleton.to_data()
@@ -98,8 +97,6 @@ class UGCN(nn.Module):
                 in_channels, out_channels, graph, stride, residual, temporal_kernel, dropout, aggregation
             )
 
-        self.input_statistics_fixed = False
-        self.input_norm = nn.BatchNorm1d(self.joints * input_channels)
         self.first = block(input_channels, channels[0], residual=False)
         self.down = nn.ModuleList(
             nn.Sequential(block(narrow, wide, stride=factor), block(wide, wide))
@@ -109,10 +106,7 @@ class UGCN(nn.Module):
         # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
-        self.head = nn.Linear(channels[0], 3)
-        # Every joint begins at the root: the summed scales would begin metres away.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = pose_head(channels[0])
 
     @property
     def stride_product(self) -> int:
@@ -130,44 +124,12 @@ class UGCN(nn.Module):
         frames = 3 * (self.first.temporal.kernel_size[0] // 2) * sum(scales) + 2 * scales[-1]
         return -(-frames // scales[-1]) * scales[-1]
 
-    @torch.no_grad()
-    def fix_input_statistics(self, keypoints_2d: Tensor) -> None:
-        """Sets the input batch norm's mean and variance to those of some data, for training too.
-
-        A batch of few windows has few places in the image, and its own mean and variance say little of where
-        the joints are. The network that predicts is the same: there the statistics are fixed anyway.
-
-        Shapes:
-            - keypoints_2d: (windows, frames, joints, input_channels)
-        """
-        features = keypoints_2d.flatten(2).flatten(0, 1)
-        self.input_norm.running_mean = features.mean(dim=0)
-        self.input_norm.running_var = features.var(dim=0)
-        self.input_statistics_fixed = True
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "UGCN":
-        super().train(mode)
-        if self.input_statistics_fixed:
-            self.input_norm.eval()
-        return self
-
-    def forward(self, keypoints_2d: Tensor) -> Tensor:
-        frames, joints, channels = keypoints_2d.shape[1:]
-        if (joints, channels) != (self.joints, self.input_channels):
-            raise ValueError(
-                f"expected (batch, frames, {self.joints} joints, {self.input_channels} channels), "
-                f"got {tuple(keypoints_2d.shape)}"
-            )
-        x = self.input_norm(keypoints_2d.reshape(-1, joints * channels)).view(keypoints_2d.shape)
+    def features(self, x: Tensor) -> Tensor:
+        frames = x.shape[1]
         missing = -frames % self.stride_product
         if missing:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1)], dim=1)
-        x = self.last(self._u_shape(self.first(x)))[:, :frames]
-        # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees
-        # as jitter.
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(x.to(self.head.weight.dtype))
+        return self.last(self._u_shape(self.first(x)))[:, :frames]
 
     def _u_shape(self, x: Tensor) -> Tensor:
         skips = [x]

@@ -16,14 +16,16 @@ import pytest
 import torch
 
 from gcnpose import cli
-from gcnpose.checkpoint import FORMAT, save_checkpoint
+from gcnpose.checkpoint import FORMAT, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import config_from_dict, config_to_dict
 from gcnpose.errors import InputError, RunError
 from gcnpose.export import network as exporting
 from gcnpose.export.network import FORMATS, export_network
-from gcnpose.nn import UGCN
+from gcnpose.nn import UGCN, LiftingNetwork
 from gcnpose.nn.any_length import AnyLength
 from gcnpose.skeleton import Skeleton
+from tests.checkpoints import small_checkpoint
+from tests.experiments import NETWORKS
 from tests.motions import past_the_beginning
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -57,7 +59,7 @@ def onnx_file(checkpoint: tuple[Path, UGCN], tmp_path_factory: pytest.TempPathFa
     return path
 
 
-def check_shapes(lift: Any, trained: UGCN) -> None:
+def check_shapes(lift: Any, trained: LiftingNetwork) -> None:
     """Shapes that the export does not check itself: single ones, multiples of the strides and others."""
     for batch, frames in ((1, 2), (1, 4), (5, 7), (2, 64)):
         keypoints_2d = torch.rand(batch, frames, 17, trained.input_channels) - 0.5
@@ -78,6 +80,22 @@ def test_any_length_is_the_network(frames: int, checkpoint: tuple[Path, UGCN]) -
     keypoints_2d = torch.rand(2, frames, 17, 2)
     portable = AnyLength.portable(checkpoint[1])
     torch.testing.assert_close(portable(keypoints_2d), checkpoint[1](keypoints_2d), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format"),
+    [
+        ("simple_baseline", "pt2"),
+        ("videopose3d", "torchscript"),
+        pytest.param("agformer", "onnx", marks=needs_onnx),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_other_networks(name: str, file_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "network"
+    assert export_network(small_checkpoint(tmp_path, NETWORKS[name]), file_format, path) < 1e-4
+    read = FORMATS[file_format][-1](path)
+    check_shapes(read, restore_model(load_checkpoint(tmp_path / "best.pt"), "best.pt")[2])
 
 
 def test_pt2(checkpoint: tuple[Path, UGCN], tmp_path: Path) -> None:

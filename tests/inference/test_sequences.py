@@ -1,12 +1,16 @@
 """Averaged windows and shifts against a plain loop; pieces against the whole."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from gcnpose.build import build_model
 from gcnpose.inference import lift_whole, lift_windows, mirror
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
+from tests.experiments import NETWORKS, small_config
 from tests.motions import past_the_beginning
 
 SKELETON = Skeleton.load("h36m17")
@@ -85,6 +89,16 @@ def test_pieces_equal_the_whole(shifts: int, upsampling: str) -> None:
         assert forward.frames <= max(frames_at_once, 3 * network.reach)
         for one, other in zip(whole, pieces, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["simple_baseline", "videopose3d", "agformer"])
+def test_pieces_equal_the_whole_for_other_networks(name: str, tmp_path: Path) -> None:
+    network = past_the_beginning(build_model(small_config(tmp_path, NETWORKS[name]), SKELETON)).eval()
+    sequences = [torch.randn(frames, 17, 2) for frames in (1, 9, 70)]
+    whole = lift_whole(network, SKELETON, sequences)
+    pieces = lift_whole(network, SKELETON, sequences, frames_at_once=20, reach=network.reach)
+    for one, other in zip(whole, pieces, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 class Recorded(nn.Module):
