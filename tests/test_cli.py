@@ -190,6 +190,10 @@ def test_truncated_motion(experiment: str, fails: Fails) -> None:
         ("skeleton=coco17", "motion.npz: has the 17 joints "),
         ("skeleton=nobody", "nobody"),
         ("train.batch_size=1000", "train.batch_size: 1000, but the data has only 6 windows"),
+        (
+            "model.channels=[4, 2000000]",
+            "out of memory, tried to allocate 80000000000000 bytes: smaller batches",
+        ),
         ("device=cuda:99", "device: cuda:99 is not there, this machine has "),
         ("data.test_subjects=[B]", "data: B among both the validation and the test subjects"),
         ("data.test_subjects=[Q]", "unknown subjects Q; known are A, B, C"),
