@@ -190,10 +190,6 @@ def test_truncated_motion(experiment: str, fails: Fails) -> None:
         ("skeleton=coco17", "motion.npz: has the 17 joints "),
         ("skeleton=nobody", "nobody"),
         ("train.batch_size=1000", "train.batch_size: 1000, but the data has only 6 windows"),
-        (
-            "model.channels=[4, 2000000]",
-            "out of memory, tried to allocate 80000000000000 bytes: smaller batches",
-        ),
         ("device=cuda:99", "device: cuda:99 is not there, this machine has "),
         ("data.test_subjects=[B]", "data: B among both the validation and the test subjects"),
         ("data.test_subjects=[Q]", "unknown subjects Q; known are A, B, C"),
@@ -205,6 +201,14 @@ def test_truncated_motion(experiment: str, fails: Fails) -> None:
 def test_unusable_input(experiment: str, fails: Fails, change: str, message: str) -> None:
     assert message in fails(2, "train", experiment, change)
     assert sorted(path.name for path in Path().iterdir()) == ["motion.npz", "small.yaml"]
+
+
+def test_a_network_larger_than_any_memory(experiment: str, fails: Fails) -> None:
+    sizes = ("model.channels=[4, 2000000]", "model.temporal_kernel=100001")
+    message = fails(2, "train", experiment, *sizes)
+    assert message.startswith("out of memory, tried to allocate ")
+    assert message.endswith(" bytes: smaller batches, windows or networks need less")
+    assert not Path("runs").exists()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a folder that not even root can write to")
