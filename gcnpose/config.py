@@ -121,7 +121,7 @@ class DataConfig:
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     """What the 2D is: detected, projected, or in between."""
     keep: Literal["auto", "device", "host", "disk"] = "auto"
-    """Where the training's frames lie; auto: the first of device, RAM and a file that has room."""
+    """Where training frames lie: with the network, in RAM or in a file; auto: the first that has room."""
 
 
 @dataclass(frozen=True)

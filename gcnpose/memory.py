@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import torch
+
+from gcnpose.errors import InputError
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -41,6 +46,27 @@ def peak_memory_mib(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         peaks["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
     return peaks
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Says in one message that there was too little.
+
+    Raises:
+        InputError: if PyTorch cannot allocate what it needs.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # On a CPU, PyTorch has no type of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error))
+        raise InputError(
+            "out of memory"
+            + (f", tried to allocate {asked[1]}" if asked else "")
+            + ": smaller batches, windows or networks need less"
+        ) from error
 
 
 def _control_group() -> Path:

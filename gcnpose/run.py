@@ -32,7 +32,7 @@ from gcnpose.errors import InputError, RunError, StoppedError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
-from gcnpose.memory import peak_memory_mib
+from gcnpose.memory import enough_memory, peak_memory_mib
 from gcnpose.nn import LiftingNetwork
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
@@ -44,6 +44,7 @@ from gcnpose.training import Trainer
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 
 
+@enough_memory()
 def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Path:
     """Trains, keeps the best checkpoint by the validation subjects, and scores it once on the test subjects.
 
@@ -66,6 +67,7 @@ def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Pat
     return run.go(processes.of_first(lambda: _make_folder(config, skeleton)))
 
 
+@enough_memory()
 def resume(folder: Path, say: Any = print, processes: Processes = ALONE) -> Path:
     """Continues a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
@@ -94,6 +96,7 @@ def resume(folder: Path, say: Any = print, processes: Processes = ALONE) -> Path
     return _Run(config, skeleton, say, processes, content).go(folder)
 
 
+@enough_memory()
 def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> dict[str, Any]:
     """Scores a checkpoint on its test subjects, or on other motion.
 
@@ -229,12 +232,6 @@ class _Run:
             raise StoppedError(f"interrupted; {_hint(folder)}") from None
         except OSError as error:
             raise RunError(f"{folder}: {error}; {_hint(folder)}") from error
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            sizes = f"train.batch_size {config.train.batch_size}, data.window {config.data.window}"
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{sizes}: too much for the memory of {self.device}: {reason}") from error
         return folder
 
     def _tracker(self, folder: Path, settings: Mapping[str, object], run: str | None) -> Tracker:
@@ -356,11 +353,6 @@ class _Run:
 
 def _hint(folder: Path) -> str:
     return f"`train --resume {folder}` goes on from the last checkpoint"
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """On a CPU, PyTorch has no type of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _evaluate(

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 Fault = tuple[tuple[str, ...], str]  # the keys that take part, the one to report first; what is wrong
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_BEYOND = {int: 10**12, float: math.inf}  # sizes; their products still fit into the integers of PyTorch
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")  # YAML 1.1 reads 1e-3 as text
 
 
@@ -194,11 +195,13 @@ class _Reader:
                 type(value) is int or (isinstance(value, str) and _EXPONENT.fullmatch(value))
             ):
                 value = float(str(value))
-            if type(value) is kind and (kind is not float or math.isfinite(value)):
+            if type(value) is kind and (kind not in _BEYOND or abs(value) < _BEYOND[kind]):
                 return value
             expected = _EXPECTED[kind]
             if kind is float and isinstance(value, float):
                 expected = "a finite number"
+            elif kind is int and type(value) is int:
+                expected = "a whole number below 10^12"
             elif kind is str and value is not None and not isinstance(value, (dict, list)):
                 hint = " (YAML takes it for text only in quotes)"
         self.faults.append(((key,), f"expected {expected}, came {reprlib.repr(value)}{hint}"))

@@ -48,22 +48,25 @@ class FakeApi(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer(self.run())
-        self.server.metrics += body.get("metrics", [])
+        if self.answer(self.run()):
+            self.server.metrics += body.get("metrics", [])
 
     def run(self) -> dict[str, Any]:
         info = {"run_id": "ab12", "status": "RUNNING", "lifecycle_stage": "active"}
         return {"run": {"info": {**info, "artifact_uri": self.server.artifacts.as_uri()}, "data": {}}}
 
-    def answer(self, content: object) -> None:
-        self.server.unanswered += not self.server.answering.is_set()
-        self.server.answering.wait()
+    def answer(self, content: object) -> bool:
+        if not self.server.answering.is_set():
+            self.server.unanswered += 1
+            self.server.answering.wait()  # until the test is over, and whoever asked is gone
+            return False
         body = json.dumps(content).encode()
         self.send_response(503 if self.server.broken else 200)
         self.send_header("Retry-After", "3600")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        return not self.server.broken
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass

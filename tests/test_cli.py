@@ -203,6 +203,14 @@ def test_unusable_input(experiment: str, fails: Fails, change: str, message: str
     assert sorted(path.name for path in Path().iterdir()) == ["motion.npz", "small.yaml"]
 
 
+def test_a_network_larger_than_any_memory(experiment: str, fails: Fails) -> None:
+    sizes = ("model.channels=[4, 2000000]", "model.temporal_kernel=100001")
+    message = fails(2, "train", experiment, *sizes)
+    assert message.startswith("out of memory, tried to allocate ")
+    assert message.endswith(" bytes: smaller batches, windows or networks need less")
+    assert not Path("runs").exists()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a folder that not even root can write to")
 def test_read_only_folder(experiment: str, fails: Fails, finished: Path) -> None:
     assert "output: no run folder can be made in /proc/runs: " in fails(

@@ -120,6 +120,7 @@ UNUSABLE = [
     ("train: {epochs: }", "train.epochs: expected a whole number, came None"),
     ("train: {decay: true}", "train.decay: expected a number, came True"),
     ("train: {decay: fast}", "train.decay: expected a number, came 'fast'"),
+    (f"train: {{epochs: {10**12}}}", "train.epochs: expected a whole number below 10^12, came 1000000000000"),
     ("train: {decay: .nan}", "train.decay: expected a finite number, came nan"),
     ("train: {learning_rate: .inf}", "train.learning_rate: expected a finite number, came inf"),
     ("train: {learning_rate: 1e999}", "train.learning_rate: expected a finite number, came inf"),

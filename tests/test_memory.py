@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gcnpose import memory
-from gcnpose.memory import free_memory, peak_memory_mib
+from gcnpose.errors import InputError, RunError
+from gcnpose.memory import enough_memory, free_memory, peak_memory_mib
 
 
 def limit(folder: Path, most: str, used: int, files: int) -> None:
@@ -51,6 +52,26 @@ def test_peak_memory_is_in_mib() -> None:
     assert peaks.keys() == {"peak_memory_mib"}
     resident = psutil.Process().memory_info().rss / 2**20
     assert 64 < resident <= peaks["peak_memory_mib"] * 1.01 < psutil.virtual_memory().total / 2**20
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of"),
+            "out of memory, tried to allocate 2.00 GiB: smaller batches, windows or networks need less",
+        ),
+        (RuntimeError("x: can't allocate memory"), "out of memory: smaller batches, windows or networks"),
+    ],
+)
+def test_out_of_memory_is_one_message(error: RuntimeError, message: str) -> None:
+    with pytest.raises(InputError, match=message), enough_memory():
+        raise error
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RunError, match="the loss"), enough_memory():
+        raise RunError("the loss")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
