@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, train, ui
 from gcnpose.errors import InputError, RunError
 
+_WITH_SUBCOMMANDS = ("benchmark",)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives its exit status: 0, 1 for a run that failed, 2 for unusable input."""
@@ -19,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (train, evaluate, predict, prepare_data, export, draw, benchmark, ui):
         command.add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser_of_command = commands.choices.get(given[0]) if given else None
     # Only a command's own parser lets options stand between arguments: `RUN --output a.json data.path=b.npz`.
+    # With subcommands of its own it cannot.
+    alone = given and given[0] not in _WITH_SUBCOMMANDS
+    parser_of_command = commands.choices.get(given[0]) if alone else None
     options = (
         parser_of_command.parse_intermixed_args(given[1:]) if parser_of_command else parser.parse_args(given)
     )
