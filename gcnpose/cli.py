@@ -13,6 +13,8 @@ from contextlib import contextmanager, redirect_stderr
 from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, train, ui
 from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
 
+_WITH_SUBCOMMANDS = ("benchmark",)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives its exit status: 0, 1 for a run that failed, 2 for unusable input."""
@@ -23,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (train, evaluate, predict, prepare_data, export, draw, benchmark, ui):
         command.add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser_of_command = commands.choices.get(given[0]) if given else None
     # Only a command's own parser lets options stand between arguments: `RUN --output a.json data.path=b.npz`.
+    # With subcommands of its own it cannot.
+    alone = given and given[0] not in _WITH_SUBCOMMANDS
+    parser_of_command = commands.choices.get(given[0]) if alone else None
     with _only_the_first_tells_of_usage():
         options = (
             parser_of_command.parse_intermixed_args(given[1:])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gcnpose.data.views import Views
-from gcnpose.metrics import aggregate, auc, pck, sequence_metrics
+from gcnpose.metrics import aggregate, auc, means_of_sequences, pck, sequences_metrics
 from gcnpose.protocols import GENERIC, Protocol
 from gcnpose.report import rounded
+
+# Clips are scored together until they have so many frames: on a CPU as many as its caches hold.
+_FRAMES_AT_ONCE = {"cpu": 8192}
+_FRAMES_AT_ONCE_ELSEWHERE = 2**18
 
 
 class Yardsticks:
@@ -124,12 +128,20 @@ def timed_score(
     """:func:`score` of what is lifted on a device, with the ``seconds`` that lifting takes."""
     start = time.perf_counter()
     lifted = lift([views.keypoints_2d[clip.rows].to(device) for clip in views.clips])
-    lifted = [poses.cpu() for poses in lifted]
+    synchronize(device)
     return {"seconds": time.perf_counter() - start, **score(lifted, views, protocol)}
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits until a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) -> dict[str, Any]:
-    """Pooled metrics of what a protocol scores of lifted clips.
+    """Pooled metrics of what a protocol scores of lifted clips, computed where those lie.
 
     Returns:
         What :func:`gcnpose.metrics.aggregate` gives, by the protocol's columns; ``groups`` with the metrics
@@ -138,31 +150,28 @@ def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) 
     Raises:
         InputError: if the protocol is not for these views.
     """
-    parts = protocol.parts(views)
+    scored = list(_scored(lifted, views, protocol))
     index = views.skeleton.joints.index
     groups = {name: [index(joint) for joint in joints] for name, joints in protocol.joint_groups.items()}
     counted = [joint for joints in groups.values() for joint in joints] or None
     root = views.skeleton.root_index
     videos: list[tuple[str, int, dict[str, float]]] = []
     by_joints: list[tuple[str, int, dict[str, float]]] = []
-    for number, column, rows in parts:
-        clip = views.clips[number]
-        poses, target = lifted[number][rows], views.pose_3d[clip.rows][rows]
-        valid = torch.ones(len(poses), dtype=torch.bool)
-        if views.valid is not None:
-            valid = views.valid[clip.rows][rows]
-        frames = int(valid.sum())
-        if frames == 0:
-            continue
+    for parts in _batches(scored):
+        device = parts[0].poses.device
+        poses = torch.cat([part.poses for part in parts])
+        target = torch.cat([part.target for part in parts]).to(device)
+        valid = torch.cat([part.valid for part in parts]).to(device)
+        lengths = [len(part.poses) for part in parts]
         if protocol.subtract_root:
             poses = poses - poses[:, root : root + 1]
-        videos.append((column, frames, sequence_metrics(poses, target, valid, counted)))
+        metrics = sequences_metrics(poses, target, lengths, valid, counted)
+        videos += [(part.column, part.frames, found) for part, found in zip(parts, metrics, strict=True)]
         for name, joints in groups.items():
-            correct = {
-                "pck_150mm": pck(poses, target, joints=joints)[valid].mean().item(),
-                "auc": auc(poses, target, joints=joints)[valid].mean().item(),
-            }
-            by_joints.append((name, frames, correct))
+            correct = torch.stack([measure(poses, target, joints=joints) for measure in (pck, auc)], dim=-1)
+            means = means_of_sequences(correct, valid[:, None].expand(-1, 2), lengths)
+            for part, values in zip(parts, means, strict=True):
+                by_joints.append((name, part.frames, dict(zip(("pck_150mm", "auc"), values, strict=True))))
     by_group = [
         (name, frames, metrics)
         for name, columns in protocol.frame_groups.items()
@@ -174,3 +183,46 @@ def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) 
         "groups": aggregate(by_group)["per_action"] if by_group else {},
         "joint_groups": aggregate(by_joints)["per_action"] if by_joints else {},
     }
+
+
+class _Part(NamedTuple):
+    """A clip, or a piece of one, that is scored.
+
+    Shapes:
+        - poses, target: (frames, joints, 3)
+        - valid: (frames,), on the CPU, with some frame valid
+    """
+
+    column: str
+    poses: Tensor
+    target: Tensor
+    valid: Tensor
+
+    @property
+    def frames(self) -> int:
+        return int(self.valid.sum())
+
+
+def _scored(lifted: Sequence[Tensor], views: Views, protocol: Protocol) -> Iterator[_Part]:
+    """What a protocol scores, but for clips without a valid frame."""
+    all_valid = torch.ones(len(views.pose_3d), dtype=torch.bool)
+    valid = all_valid if views.valid is None else views.valid
+    for number, column, rows in protocol.parts(views):
+        in_clip = views.clips[number].rows
+        part = _Part(column, lifted[number][rows], views.pose_3d[in_clip][rows], valid[in_clip][rows])
+        if part.frames > 0:
+            yield part
+
+
+def _batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Parts until they have enough frames together."""
+    batch: list[_Part] = []
+    frames = 0
+    for part in parts:
+        batch.append(part)
+        frames += len(part.poses)
+        if frames >= _FRAMES_AT_ONCE.get(part.poses.device.type, _FRAMES_AT_ONCE_ELSEWHERE):
+            yield batch
+            batch, frames = [], 0
+    if batch:
+        yield batch

@@ -2,7 +2,7 @@
 
 Every measure takes predicted and true root-relative positions (..., frames, joints, 3) in metres and gives
 one value per frame, in millimetres or percent, averaged over the joints with the root included, so that
-callers choose how frames are pooled. :func:`sequence_metrics` and :func:`aggregate` pool them as Human3.6M's
+callers choose how frames are pooled. :func:`sequences_metrics` and :func:`aggregate` pool them as Human3.6M's
 evaluations do.
 
 A frame with NaN in it scores NaN in the distances and counts as a miss in PCK and AUC; the other frames are
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gcnpose.errors import InputError
 
@@ -71,12 +72,12 @@ def p_mpjpe_mm(predicted: Tensor, target: Tensor) -> Tensor:
     predicted = predicted - predicted.mean(dim=-2, keepdim=True)
     target = target - target.mean(dim=-2, keepdim=True)
     # One NaN would make svd refuse the whole batch. The frame's own error still becomes NaN below.
-    u, s, vt = torch.linalg.svd((predicted.mT @ target).nan_to_num())
+    u, s, vt = torch.linalg.svd(_product(predicted.mT, target).nan_to_num())
     reflection = torch.ones_like(s)
-    reflection[..., 2] = torch.linalg.det(u @ vt).sign()
-    rotation = (u * reflection.unsqueeze(-2)) @ vt
+    reflection[..., 2] = torch.linalg.det(_product(u, vt)).sign()
+    rotation = _product(u * reflection.unsqueeze(-2), vt)
     scale = _ratio((s * reflection).sum(dim=-1), predicted.square().sum(dim=(-2, -1)))
-    return _distance_mm(scale[..., None, None] * (predicted @ rotation), target).mean(dim=-1)
+    return _distance_mm(scale[..., None, None] * _product(predicted, rotation), target).mean(dim=-1)
 
 
 def n_mpjpe_mm(predicted: Tensor, target: Tensor) -> Tensor:
@@ -176,18 +177,7 @@ def sequence_metrics(
     valid: Tensor | None = None,
     pck_joints: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """All measures of one video's whole sequence, each averaged over its frames.
-
-    Args:
-        predicted, target: root-relative positions in metres.
-        valid: which frames are scored; all where None. A step counts where both its frames are scored, an
-            acceleration where all three are.
-        pck_joints: joints that PCK and AUC count, as in :func:`pck`.
-
-    Returns:
-        ``mpjpe_mm``, ``p_mpjpe_mm``, ``n_mpjpe_mm``, ``mpjve_mm``, ``acceleration_mm``, ``pck_150mm`` and
-        ``auc`` (both in percent). ``mpjve_mm`` and ``acceleration_mm`` are NaN where the sequence has no step
-        or no acceleration, as with 1 or 2 frames; :func:`aggregate` leaves those out.
+    """All measures of one video's whole sequence, as :func:`sequences_metrics` gives them of many.
 
     Shapes:
         predicted, target (frames, joints, 3); valid (frames,) bool
@@ -195,26 +185,83 @@ def sequence_metrics(
     Raises:
         InputError: if the shapes do not fit or no frame is to be scored.
     """
+    (metrics,) = sequences_metrics(predicted, target, [len(predicted)], valid, pck_joints)
+    return metrics
+
+
+def sequences_metrics(
+    predicted: Tensor,
+    target: Tensor,
+    lengths: Sequence[int],
+    valid: Tensor | None = None,
+    pck_joints: Sequence[int] | None = None,
+) -> list[dict[str, float]]:
+    """All measures of many videos' sequences, each averaged over its frames.
+
+    The sequences lie one after the other, so that all their frames are measured at once.
+
+    Args:
+        predicted, target: root-relative positions in metres.
+        lengths: how many of the frames each sequence has.
+        valid: which frames are scored; all where None. A step counts where both its frames are scored, an
+            acceleration where all three are.
+        pck_joints: joints that PCK and AUC count, as in :func:`pck`.
+
+    Returns:
+        For each sequence ``mpjpe_mm``, ``p_mpjpe_mm``, ``n_mpjpe_mm``, ``mpjve_mm``, ``acceleration_mm``,
+        ``pck_150mm`` and ``auc`` (both in percent). ``mpjve_mm`` and ``acceleration_mm`` are NaN where the
+        sequence has no step or no acceleration, as with 1 or 2 frames; :func:`aggregate` leaves those out.
+
+    Shapes:
+        predicted, target (frames, joints, 3); valid (frames,) bool
+
+    Raises:
+        InputError: if the shapes do not fit or no frame of a sequence is to be scored.
+    """
+    frames = len(predicted)
     if predicted.dim() != 3:
-        raise InputError(f"metrics: expected one sequence (frames, joints, 3), got {tuple(predicted.shape)}")
-    frames = predicted.shape[0]
+        raise InputError(f"metrics: expected sequences (frames, joints, 3), got {tuple(predicted.shape)}")
+    if sum(lengths) != frames:
+        raise InputError(f"metrics: expected {sum(lengths)} frames of {len(lengths)} sequences, got {frames}")
     if valid is None:
         valid = torch.ones(frames, dtype=torch.bool, device=predicted.device)
     if valid.dtype != torch.bool or valid.shape != (frames,):
         raise InputError(f"metrics: expected {frames} bools as valid, got {valid.dtype} {tuple(valid.shape)}")
-    if not valid.any():
-        raise InputError(f"metrics: none of the sequence's {frames} frames is to be scored")
-    steps = valid[:-1] & valid[1:]
-    means = {
-        "mpjpe_mm": mpjpe_mm(predicted, target)[valid].mean(),
-        "p_mpjpe_mm": p_mpjpe_mm(predicted, target)[valid].mean(),
-        "n_mpjpe_mm": n_mpjpe_mm(predicted, target)[valid].mean(),
-        "mpjve_mm": velocity_error_mm(predicted, target)[steps].mean(),
-        "acceleration_mm": acceleration_error_mm(predicted, target)[steps[:-1] & steps[1:]].mean(),
-        "pck_150mm": pck(predicted, target, joints=pck_joints)[valid].mean(),
-        "auc": auc(predicted, target, joints=pck_joints)[valid].mean(),
+    scored = torch.stack([part.any() for part in valid.split(list(lengths))])
+    for length, any_scored in zip(lengths, scored.tolist(), strict=True):
+        if not any_scored:
+            raise InputError(f"metrics: none of the sequence's {length} frames is to be scored")
+    number = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(valid.device)
+    steps = valid[:-1] & valid[1:] & (number[:-1] == number[1:])
+    measured = {
+        "mpjpe_mm": (mpjpe_mm(predicted, target), valid),
+        "p_mpjpe_mm": (p_mpjpe_mm(predicted, target), valid),
+        "n_mpjpe_mm": (n_mpjpe_mm(predicted, target), valid),
+        "mpjve_mm": (velocity_error_mm(predicted, target), steps),
+        "acceleration_mm": (acceleration_error_mm(predicted, target), steps[:-1] & steps[1:]),
+        "pck_150mm": (pck(predicted, target, joints=pck_joints), valid),
+        "auc": (auc(predicted, target, joints=pck_joints), valid),
     }
-    return dict(zip(means, torch.stack(list(means.values())).tolist(), strict=True))
+    # A step stands in the row of its last frame.
+    values, counted = (
+        torch.stack([pad(column, (frames - len(column), 0)) for column in columns], dim=-1)
+        for columns in zip(*measured.values(), strict=True)
+    )
+    return [dict(zip(measured, row, strict=True)) for row in means_of_sequences(values, counted, lengths)]
+
+
+def means_of_sequences(values: Tensor, counted: Tensor, lengths: Sequence[int]) -> list[list[float]]:
+    """Mean of each column over the frames that count, for each of the sequences; NaN where none counts.
+
+    Shapes:
+        values, counted (frames, columns) -> [sequences][columns]
+    """
+    values = values.where(counted, 0.0)
+    sums, counts = (
+        torch.stack([part.sum(dim=0) for part in column.split(list(lengths))]) for column in (values, counted)
+    )
+    means: list[list[float]] = (sums / counts).tolist()
+    return means
 
 
 def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
@@ -283,6 +330,14 @@ def _distance_mm(predicted: Tensor, target: Tensor) -> Tensor:
 def _selected_errors_mm(predicted: Tensor, target: Tensor, joints: Sequence[int] | None) -> Tensor:
     errors = joint_errors_mm(predicted, target)
     return errors if joints is None else errors[..., list(joints)]
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Matrix product that is never rounded to TF32 or bfloat16, as a training may allow PyTorch's own."""
+    total = left[..., :1] * right[..., :1, :]
+    for inner in range(1, right.shape[-2]):
+        total.addcmul_(left[..., inner, None], right[..., inner, None, :])
+    return total
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

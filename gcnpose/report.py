@@ -42,7 +42,7 @@ def rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 def format_report(report: Mapping[str, Any]) -> str:
     """The report for a terminal."""
-    return "\n".join([*(_as_text(table) + "\n" for table in _tables(report)), *_notes(report)])
+    return "\n".join([*(as_text(table) + "\n" for table in _tables(report)), *_notes(report)])
 
 
 def format_markdown(report: Mapping[str, Any]) -> str:
@@ -196,7 +196,7 @@ def _number(value: float | None, decimals: int) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def _as_text(table: Table) -> str:
+def as_text(table: Table) -> str:
     widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])

@@ -391,9 +391,39 @@ def test_draw(tmp_path: Path, fails: Fails) -> None:
         assert "Not a directory" in fails(2, "draw", what, "--output", below)
 
 
-def test_benchmark_wants_sizes(fails: Fails) -> None:
-    assert "must be at least 1" in fails(2, "benchmark", "step", "--repeats", "0")
+def test_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "layer.json"
+    sizes = ["--joints", "5", "9", "--batch-size", "1", "--frames", "2"]
     assert (
-        fails(2, "benchmark", "step", "--frames", "90")
-        == "benchmark: --frames must be a multiple of 16, not 90"
+        main(["benchmark", "layer", *sizes, "--threads", "1", "--repeats", "1", "--output", str(output)]) == 0
     )
+    printed = capsys.readouterr().out
+    assert "times as fast" in printed and "joints 5 9, precision fp32, device cpu, threads 1" in printed
+    assert {row["joints"] for row in json.loads(output.read_text())["timings"]} == {5, 9}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("step --repeats 0", "benchmark: --repeats must be at least 1, not 0"),
+        ("step --limit 0", "benchmark: --limit must be above 0, not 0"),
+        ("step --frames 90", "benchmark: --frames must be a multiple of 16, not 90"),
+        ("inference --threads 0", "benchmark: --threads must be at least 1, not 0"),
+        ("metrics --frames 0", "benchmark: --frames must be at least 1, not 0"),
+        ("data --device cuda:99", "device: cuda:99 is not there"),
+        ("epoch --device gpu", "override 'device=gpu': device: expected auto, cpu, cuda, cuda:N or mps"),
+        ("layer --output x.txt", "--output: expected a file name that ends in .json, not x.txt"),
+    ],
+)
+def test_benchmarks_that_cannot_be(arguments: str, message: str, fails: Fails) -> None:
+    assert fails(2, "benchmark", *arguments.split()).startswith(message)
+
+
+@pytest.mark.parametrize("arguments", ["", "nothing", "epoch --repeats 3", "metrics --precision bf16"])
+def test_a_benchmark_takes_no_option_that_it_ignores(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["benchmark", *arguments.split()])
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err

@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from gcnpose import evaluation
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import Clip, Views, fixed_views
 from gcnpose.evaluation import Yardsticks, evaluate, score, timed_score
+from gcnpose.metrics import aggregate, sequence_metrics
 from gcnpose.skeleton import Skeleton
 from tests.motions import small_motion
 
 CPU = torch.device("cpu")
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SKELETON = Skeleton.load("h36m17")
 METRICS = {"mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "acceleration_mm", "pck_150mm", "auc"}
 
@@ -154,6 +157,25 @@ def test_only_valid_frames_are_scored() -> None:
     assert [action["frames"] for action in scored["per_action"].values()] == [80, 160]
     report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
     assert (report["frames"], report["lifted_frames"]) == (240, 300)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def test_many_short_clips_are_scored_as_each_alone(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(evaluation._FRAMES_AT_ONCE, "cpu", 50)
+    frames = torch.tensor([3, 40, 1, 30, 90, 26, 110])
+    first = [0, *frames.cumsum(0).tolist()]
+    clips = [Clip("A", str(n), f"action {n % 3}", "", first[n], int(frames[n])) for n in range(7)]
+    views = dataclasses.replace(random_views(), clips=clips, valid=torch.arange(300) % 7 != 1)
+    lifted = [views.pose_3d[clip.rows] + 0.1 * torch.randn(clip.frames, 17, 3) for clip in clips]
+    scored = score([poses.to(device) for poses in lifted], views)
+    assert views.valid is not None
+    alone = [
+        (clip.action, int(valid.sum()), sequence_metrics(poses, views.pose_3d[clip.rows], valid))
+        for clip, poses in zip(clips, lifted, strict=True)
+        if (valid := views.valid[clip.rows]).any()
+    ]
+    for name, means in aggregate(alone)["per_action"].items():
+        assert scored["per_action"][name] == pytest.approx(means)
 
 
 def test_seconds_are_those_of_lifting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from gcnpose.metrics import (
     p_mpjpe_mm,
     pck,
     sequence_metrics,
+    sequences_metrics,
     velocity_error_mm,
 )
 
@@ -305,6 +306,16 @@ def test_gpu_agrees(metric):
     torch.testing.assert_close(metric(predicted.cuda(), target.cuda()).cpu(), metric(predicted, target))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_agrees_where_matrix_products_may_be_rounded(monkeypatch):
+    predicted, target = (pose.float() for pose in pair(500, 17))
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    ours = p_mpjpe_mm(predicted.cuda(), target.cuda()).cpu()
+    torch.testing.assert_close(
+        ours.double(), p_mpjpe_mm(predicted.double(), target.double()), atol=0.01, rtol=0
+    )
+
+
 # One sequence
 
 
@@ -338,6 +349,23 @@ def test_frames_that_are_not_valid_do_not_count():
     assert result["acceleration_mm"] == pytest.approx(acceleration_error_mm(predicted, target)[0].item())
 
 
+def test_many_sequences_are_measured_as_each_alone():
+    predicted, target = pair(60, 17, error=0.08)
+    valid = torch.rand(60, generator=torch.Generator().manual_seed(0)) < 0.7
+    lengths = [1, 20, 2, 30, 7]
+    valid[[0, 21]] = True
+    target[30] = math.nan
+    together = sequences_metrics(predicted, target, lengths, valid, [3, 0, 16])
+    first = 0
+    for length, metrics in zip(lengths, together, strict=True):
+        rows = slice(first, first + length)
+        alone = sequence_metrics(predicted[rows], target[rows], valid[rows], [3, 0, 16])
+        assert metrics == pytest.approx(alone, nan_ok=True)
+        first += length
+    assert valid[30] and math.isnan(together[3]["mpjpe_mm"])
+    assert not math.isnan(together[4]["acceleration_mm"])
+
+
 def test_sequences_of_one_and_two_frames():
     predicted, target = pair(2, 17)
     two = sequence_metrics(predicted, target)
@@ -348,7 +376,7 @@ def test_sequences_of_one_and_two_frames():
 
 def test_sequence_errors():
     predicted, target = pair(4, 17)
-    with pytest.raises(InputError, match=r"one sequence \(frames, joints, 3\), got \(1, 4, 17, 3\)"):
+    with pytest.raises(InputError, match=r"expected sequences \(frames, joints, 3\), got \(1, 4, 17, 3\)"):
         sequence_metrics(predicted[None], target[None])
     with pytest.raises(InputError, match="none of the sequence's 0 frames is to be scored"):
         sequence_metrics(predicted[:0], target[:0])
@@ -358,6 +386,10 @@ def test_sequence_errors():
         sequence_metrics(predicted, target, torch.ones(4, dtype=torch.int64))
     with pytest.raises(InputError, match=r"expected 4 bools as valid, got torch.bool \(3,\)"):
         sequence_metrics(predicted, target, torch.ones(3, dtype=torch.bool))
+    with pytest.raises(InputError, match="expected 5 frames of 2 sequences, got 4"):
+        sequences_metrics(predicted, target, [2, 3])
+    with pytest.raises(InputError, match="none of the sequence's 0 frames is to be scored"):
+        sequences_metrics(predicted, target, [4, 0])
 
 
 # Many sequences
