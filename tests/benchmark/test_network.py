@@ -38,9 +38,9 @@ def test_chains_have_as_many_edges_as_bodies() -> None:
 def test_a_layer_by_joints(precision: str) -> None:
     axes = {"batch-size": [1], "frames": [2], "joints": [5, 17, 9]}
     result = time_layer(axes, precision, CPU, FEW)
-    names = ["usual formulation", "PyG alone", "native", "dense"]
+    names = ["usual formulation", "PyG alone", "gather", "native", "dense"]
     if has_torch_scatter("cpu"):
-        names.insert(3, "scatter")
+        names.insert(4, "scatter")
     assert [(row["variant"], row["joints"]) for row in result.rows] == [
         (name, joints) for joints in (5, 9, 17) for name in names
     ]

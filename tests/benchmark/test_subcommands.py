@@ -13,6 +13,7 @@ from gcnpose.benchmark.inference import time_inference
 from gcnpose.benchmark.metrics import loop_over_frames, time_metrics
 from gcnpose.benchmark.timing import Rounds
 from gcnpose.data.camera import h36m_rig
+from gcnpose.data.draws import Draws
 from gcnpose.data.views import Views, fixed_views
 from gcnpose.data.windows import FixedWindows
 from gcnpose.errors import InputError, RunError
@@ -55,7 +56,9 @@ def test_the_loader_gives_the_windows_in_order(views: Views, workers: int) -> No
         batches = list(loader)
         for batch, indices in zip(batches, ([3, 0], [39, 7], [7]), strict=True):
             for theirs, ours in zip(
-                batch, windows.batch(torch.tensor(indices), torch.Generator()), strict=True
+                batch,
+                windows.batch(torch.tensor(indices), Draws(torch.Generator(), len(indices))),
+                strict=True,
             ):
                 assert torch.equal(theirs, ours)
 
