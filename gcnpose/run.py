@@ -165,6 +165,8 @@ class _Run:
         self.processes = processes
         self.say = say if processes.is_first else lambda line: None
         self.device = build_device(config, processes)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # else every process would take memory on the first GPU too
         self.motion = build_motion(config, skeleton, SPLITS)
         train_views = build_views(config, self.motion["train"])
         self.content = content
