@@ -31,6 +31,9 @@ T = TypeVar("T")
 # watch that finds out whether one has died, not this limit.
 _LONGEST_WAIT = timedelta(days=7)
 
+_HOW_TO_GO_ON = "`train --resume` goes on from the last checkpoint"
+_STORE_LOST = "the connection to the first machine is lost"
+
 _BEAT_SECONDS = 0.5
 _LOOK_SECONDS = 2.0  # without a beat means dead, where there is a reason to look
 _SILENCE_SECONDS = 60.0  # without a beat means dead, without any other sign of it
@@ -198,11 +201,11 @@ class _Watch:
             if self.store.add("said", 1) > 1:
                 return None
         except dist.DistError:
-            return RunError(f"rank {self.rank}: the connection to the first process or its machine is lost")
+            return RunError(f"rank {self.rank}: {_STORE_LOST}")
         if lost:
             return RunError(
                 f"rank {', '.join(map(str, lost))} died without a word, killed or out of memory; "
-                "`train --resume` goes on from the last checkpoint"
+                f"{_HOW_TO_GO_ON}"
             )
         if stopped or (foreseen and self.rank == 0):
             return error
@@ -214,22 +217,25 @@ class _Watch:
 
     def _run(self) -> None:
         neighbour = (self.rank + 1) % self.size
-        heard, silent, lingering = 0, 0.0, 0.0
+        heard, silent, word = 0, 0.0, ""
         while not self.over.wait(_BEAT_SECONDS):
             try:
                 self.store.add(f"beats of {self.rank}", 1)
                 beats = self._beats(neighbour)
                 silent = silent + _BEAT_SECONDS if 0 < heard == beats else 0.0
                 heard = beats
-                ending = self._is_said()
-                if silent >= _SILENCE_SECONDS and not ending and self.store.add("said", 1) == 1:
-                    print(f"gcnpose: rank {neighbour} was not heard of for {silent:.0f} s", file=sys.stderr)
+                if self._is_said():
+                    break
+                if silent >= _SILENCE_SECONDS and self.store.add("said", 1) == 1:
+                    _say(f"rank {neighbour} was not heard of for {silent:g} s; {_HOW_TO_GO_ON}")
                     os._exit(1)
-            except dist.DistError:  # the store is gone, with the process or the machine that had it
-                ending = True
-            lingering += _BEAT_SECONDS if ending else 0.0
-            if lingering >= _GRACE_SECONDS:
-                os._exit(1)
+            except dist.DistError:
+                word = f"rank {self.rank}: {_STORE_LOST}"
+                break
+        if not self.over.wait(_GRACE_SECONDS):
+            if word:
+                _say(word)
+            os._exit(1)
 
     def _beats(self, rank: int) -> int:
         return self.store.add(f"beats of {rank}", 0)
@@ -248,6 +254,10 @@ class _Watch:
         before = [self._beats(rank) for rank in others]
         time.sleep(_LOOK_SECONDS)
         return [rank for rank, beats in zip(others, before, strict=True) if 0 < beats == self._beats(rank)]
+
+
+def _say(word: str) -> None:
+    print(f"gcnpose: {word}", file=sys.stderr, flush=True)
 
 
 def _leave(status: int) -> None:

@@ -170,6 +170,8 @@ class _Run:
         self.processes = processes
         self.say = say if processes.is_first else lambda line: None
         self.device = build_device(config, processes)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # else every process would take memory on the first GPU too
         self.motion = build_motion(config, skeleton, SPLITS)
         self.store = build_store(config, self.motion["train"], self.device)
         train_views = build_views(config, self.motion["train"], self.store)

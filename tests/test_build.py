@@ -23,6 +23,7 @@ from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
 from gcnpose.nn import AGFormer, SimpleBaseline, VideoPose3D
 from gcnpose.nn.dropout import Dropout
+from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
 from tests.experiments import small_config
 from tests.motions import draws, small_motion
@@ -46,6 +47,24 @@ def test_device(tmp_path: Path) -> None:
     assert build_device(small_config(tmp_path, "device=auto")).type == automatic
     with pytest.raises(InputError, match=r"^device: cuda:99 is not there, this machine has \d+ GPUs$"):
         build_device(small_config(tmp_path, "device=cuda:99"))
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_a_gpu_for_each_process(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    config = small_config(tmp_path, f"device={name}")
+    devices = [build_device(config, Processes(2 + local, 4, local, 2)) for local in (0, 1)]
+    assert devices == [torch.device("cuda:0"), torch.device("cuda:1")]
+    with pytest.raises(InputError, match=r"^device: 3 processes, but this machine has 2 GPUs$"):
+        build_device(config, Processes(0, 3, 0, 3))
+
+
+@pytest.mark.parametrize("name", ["mps", "cuda:0"])
+def test_a_device_for_one_process_only(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^device: expected auto, cpu or cuda, .* 2 .*, came {name}$"):
+        build_device(small_config(tmp_path, f"device={name}"), Processes(0, 2, 0, 2))
+    assert build_device(small_config(tmp_path, "device=cpu"), Processes(1, 2, 1, 2)) == CPU
 
 
 def test_every_model_setting_arrives(tmp_path: Path) -> None:

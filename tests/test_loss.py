@@ -319,3 +319,43 @@ def test_lifting_loss_of_weight_zero_skips_the_motion_loss(monkeypatch):
 def test_lifting_loss_errors(weight):
     with pytest.raises(InputError, match="motion_weight: expected a number of at least 0"):
         LiftingLoss(motion_weight=weight)
+
+
+# Parts of a batch
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+@pytest.mark.parametrize("lengths", [(9, 9, 9, 9), (9, 2, 1, 5), (1, 1, 0, 9), (0, 0, 0, 1), (0, 0, 0, 0)])
+def test_parts_of_a_batch_average_to_the_whole(lengths, weight):
+    """However unequal the numbers of valid frames are, one frame in all included."""
+    predicted, target = poses(4, 9, 3, seed=1).requires_grad_(), poses(4, 9, 3, seed=2)
+    valid = torch.arange(9) < torch.tensor(lengths)[:, None]
+    halves = (slice(0, 2), slice(2, 4))
+    counts = []
+
+    def note(count):
+        counts.append(count)
+        return count
+
+    def terms(average, part):
+        loss = LiftingLoss(weight, ("cross", "inner"), (1, 3, 8), average=average)
+        return torch.stack(loss(predicted[part], target[part], valid[part]))
+
+    whole = torch.stack(LiftingLoss(weight, ("cross", "inner"), (1, 3, 8))(predicted, target, valid))
+    for half in halves:
+        terms(note, half)
+    assert len(counts) == 2, "the processes wait for each other once"
+    mean = sum(counts) / 2
+    average = sum(terms(lambda count: mean, half) for half in halves) / 2
+    torch.testing.assert_close(average, whole)
+    expected, ours = (torch.autograd.grad(each[0], predicted)[0] for each in (whole, average))
+    torch.testing.assert_close(ours, expected)
+
+
+def test_the_motion_loss_averages_too():
+    counts = []
+    loss = MotionLoss(("cross",), (1, 3), average=lambda count: counts.append(count) or 2 * count)
+    pose, valid = poses(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
+    half = loss(pose, pose + 1, valid)
+    assert [count.tolist() for count in counts] == [[8, 4]]
+    torch.testing.assert_close(2 * half, MotionLoss(("cross",), (1, 3))(pose, pose + 1, valid))

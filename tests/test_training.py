@@ -20,6 +20,7 @@ from gcnpose.data.windows import Batch, FixedWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN
+from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
 from gcnpose.training import Trainer, build_optimizer, learning_rate
 from tests.experiments import NETWORKS, small_config
@@ -263,3 +264,17 @@ def test_fewer_windows_than_a_batch() -> None:
     message = r"^train\.batch_size: 73, but the data has only 72 windows$"
     with pytest.raises(InputError, match=message):
         make_trainer(batch_size=73)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (3, r"train\.batch_size: expected a multiple of the 3 processes, which share a .* evenly, came 8"),
+        (9, r"train\.batch_size: expected a multiple of the 9 processes, which share a .* evenly, came 8"),
+        (73, r"73 processes, but the data has only 72 windows"),
+    ],
+)
+def test_processes_that_cannot_share_a_batch(size: int, message: str) -> None:
+    ready = make_trainer()
+    with pytest.raises(InputError, match=f"^{message}$"):
+        Trainer(ready.model, ready.loss, ready.windows, ready.config, 0, CPU, Processes(0, size))
