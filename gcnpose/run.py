@@ -40,7 +40,7 @@ from gcnpose.training import Trainer
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 
 
-def train(config: Config, say: Any = print) -> Path:
+def train(config: Config, say: Any = print, tags: Mapping[str, str] = {}) -> Path:
     """Trains, keeps the best checkpoint by the validation subjects, and scores it once on the test subjects.
 
     Without validation subjects the last epoch's weights are the best checkpoint.
@@ -48,6 +48,7 @@ def train(config: Config, say: Any = print) -> Path:
     Args:
         config: The experiment.
         say: Takes each line of progress.
+        tags: Of the run in MLflow, beside its own.
 
     Returns:
         The run's folder.
@@ -58,13 +59,19 @@ def train(config: Config, say: Any = print) -> Path:
     """
     skeleton = Skeleton.load(config.skeleton)
     run = _Run(config, skeleton, say)
-    return run.go(_make_folder(config, skeleton))
+    return run.go(_make_folder(config, skeleton), tags)
 
 
-def resume(folder: Path, say: Any = print) -> Path:
+def resume(folder: Path, say: Any = print, tags: Mapping[str, str] = {}) -> Path:
     """Continues a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
-    A run that was stopped before its first checkpoint begins anew, in the same folder.
+    A run that was stopped before its first checkpoint begins anew, in the same folder; so does one of which
+    there is nothing but what :func:`write_settings` writes.
+
+    Args:
+        folder: The run's.
+        say: Takes each line of progress.
+        tags: As for :func:`train`.
 
     Raises:
         InputError: if the folder is not that of a run, or the motion is no longer what it was.
@@ -76,17 +83,32 @@ def resume(folder: Path, say: Any = print) -> Path:
     if not last.is_file():
         if not (folder / CONFIG).is_file():
             raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
-        return _Run(load_config(folder / CONFIG), Skeleton.load(folder / SKELETON), say).go(folder)
+        return _Run(load_config(folder / CONFIG), Skeleton.load(folder / SKELETON), say).go(folder, tags)
     content = load_checkpoint(last)
     missing = [key for key in ("optimizer", "history", "best", "digests", "mlflow_run") if key not in content]
     if missing:
         raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
     config = config_from_dict(content["config"], str(last))
     skeleton = Skeleton.from_dict(content["skeleton"], str(last))
-    return _Run(config, skeleton, say, content).go(folder)
+    return _Run(config, skeleton, say, content).go(folder, tags)
 
 
-def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> dict[str, Any]:
+def write_settings(folder: Path, config: Config, skeleton: Skeleton) -> None:
+    """Writes the config and graph of a run into its folder, from which :func:`resume` can begin it.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    # The config last: where it stands, the run can be resumed.
+    with replacing(folder / SKELETON) as partial:
+        partial.write_text(yaml.safe_dump(skeleton.to_dict(), sort_keys=False), encoding="utf-8")
+    with replacing(folder / CONFIG) as partial:
+        partial.write_text(dump_config(config), encoding="utf-8")
+
+
+def evaluate_checkpoint(
+    path: Path, overrides: Sequence[str], say: Any = print, tags: Mapping[str, str] = {}
+) -> dict[str, Any]:
     """Scores a checkpoint on its test subjects, or on other motion.
 
     Args:
@@ -94,6 +116,7 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
         overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
             and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
         say: Takes each line of progress.
+        tags: As for :func:`train`.
 
     Returns:
         The report of :func:`gcnpose.evaluation.evaluate`.
@@ -125,7 +148,8 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
     report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
     say(format_report(report))
     name = f"{config.name}-evaluation"
-    with Tracker.start(config.tracking, name, config_to_dict(config), {"checkpoint": str(path)}) as tracker:
+    tags = {"checkpoint": str(path), **tags}
+    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
         tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
         _log_report(tracker, report)
     return report
@@ -172,7 +196,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
-    def go(self, folder: Path) -> Path:
+    def go(self, folder: Path, tags: Mapping[str, str] = {}) -> Path:
         """Trains the epochs that are left, then scores the best checkpoint."""
         config, content = self.config, self.content
         source = config.data.path or "embedded"
@@ -195,7 +219,7 @@ class _Run:
         settings = {**config_to_dict(config), "parameters": parameters}
         try:
             with Tracker.start(
-                config.tracking, folder.name, settings, {"folder": str(folder)}, mlflow_run
+                config.tracking, folder.name, settings, {"folder": str(folder), **tags}, mlflow_run
             ) as tracker:
                 for split, motion in self.motion.items():
                     tracker.log_motion(
@@ -381,11 +405,7 @@ def _make_folder(config: Config, skeleton: Skeleton) -> Path:
     except OSError as error:
         raise InputError(f"output: no run folder can be made in {output}: {error.strerror}") from error
     try:
-        # The config last: where it stands, the run can be resumed.
-        with replacing(folder / SKELETON) as partial:
-            partial.write_text(yaml.safe_dump(skeleton.to_dict(), sort_keys=False), encoding="utf-8")
-        with replacing(folder / CONFIG) as partial:
-            partial.write_text(dump_config(config), encoding="utf-8")
+        write_settings(folder, config, skeleton)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"output: {folder} cannot be written: {error.strerror}") from error

@@ -18,6 +18,25 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def add_tag_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        dest="tags",
+        metavar="NAME=VALUE",
+        help="tag of the run in MLflow; may be given several times",
+    )
+
+
+def tags_of(options: argparse.Namespace) -> dict[str, str]:
+    """What :func:`add_tag_option` took."""
+    for tag in options.tags:
+        if tag.find("=") < 1:
+            raise InputError(f"--tag: expected NAME=VALUE, came {tag!r}")
+    return dict(tag.split("=", 1) for tag in options.tags)
+
+
 def check_output(path: Path, *suffixes: str) -> None:
     """Finds out before any work whether its result can be written."""
     if path.suffix not in suffixes or path.is_dir():

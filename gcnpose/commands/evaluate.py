@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from gcnpose.commands.common import Commands, check_output, say
+from gcnpose.commands.common import Commands, add_tag_option, check_output, say, tags_of
 from gcnpose.config import Protocol
 
 
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="write the report here: all of it to a .json with a .csv beside it, its tables to a .md or .tex",
     )
+    add_tag_option(parser)
     parser.set_defaults(run=_run)
 
 
@@ -44,6 +45,6 @@ def _run(options: argparse.Namespace) -> None:
         check_output(options.output, *SUFFIXES)
     if options.protocol:
         overrides = [*overrides, f"evaluation.protocol={options.protocol}"]
-    report = evaluate_checkpoint(Path(given[0]), overrides, say)
+    report = evaluate_checkpoint(Path(given[0]), overrides, say, tags_of(options))
     if options.output:
         write_report(report, options.output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gcnpose.commands.common import Commands, say
+from gcnpose.commands.common import Commands, add_tag_option, say, tags_of
 from gcnpose.errors import InputError
 
 
@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
         metavar="RUN",
         help="continue a run folder, the newest in runs/ if none is named",
     )
+    add_tag_option(parser)
     parser.set_defaults(run=_run)
 
 
@@ -31,13 +32,14 @@ def _run(options: argparse.Namespace) -> None:
     from gcnpose.config import load_config
     from gcnpose.run import CONFIG, LAST, newest_run, resume, train
 
+    tags = tags_of(options)
     if options.resume is not None:
         if options.config:
             raise InputError(
                 "--resume takes a run folder and nothing else: a run goes on with the config it began with"
             )
-        resume(Path(options.resume) if options.resume else newest_run("runs", LAST, CONFIG), say)
+        resume(Path(options.resume) if options.resume else newest_run("runs", LAST, CONFIG), say, tags)
     elif options.config is None:
         raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
     else:
-        train(load_config(options.config, options.overrides), say)
+        train(load_config(options.config, options.overrides), say, tags)
