@@ -135,6 +135,8 @@ class ModelConfig:
     """How many steps between the widths halve and double the frames; None: all."""
     spatial_graph: bool = True
     """Whether joints exchange features along the bones."""
+    max_hop: int | None = field(default=None, metadata=at_least(0))
+    """Joints farther from the root count as equally far; None: none do; 1: as in ST-GCN's own code."""
     merge: bool = True
     """Whether the merging stage joins the scales of the upsampling stage."""
     temporal_kernel: int = field(

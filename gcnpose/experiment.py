@@ -21,6 +21,7 @@ from gcnpose.config import (
 from gcnpose.errors import InputError
 from gcnpose.resources import resource_folder
 from gcnpose.settings import Fault, check, distinct, not_empty, read_settings
+from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import flatten
 
 Metric = Literal[
@@ -209,15 +210,16 @@ def make_plan(experiment: Experiment) -> Plan:
     for seed, row, column in product(experiment.seeds, experiment.rows, columns):
         parts: tuple[Row | Column, ...] = (row,) if column is None else (row, column)
         name = " ".join(part.name for part in parts)
-        trained = " ".join(part.name for part in parts if part.overrides) or base.name
         overrides = [override for part in parts for override in part.overrides]
         evaluate = tuple(override for part in parts for override in part.evaluate)
+        trained = " ".join(part.name for part in parts if part.overrides) or (base.name if evaluate else name)
         settings = (f"name={experiment.name}-{_slug(trained)}", f"output={folder}", f"seed={seed}")
         try:
             config = load_config(experiment.base, [*experiment.overrides, *overrides, *settings])
             scored = config_from_dict(config_to_dict(config), "evaluate", evaluate)
             if scored.model != config.model:
                 raise InputError("evaluate: model.* is what the training made it")
+            Skeleton.load(config.skeleton)
         except InputError as error:
             faults.append(f"{name}: {error}")
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import math
 import os
 import signal
 import subprocess
@@ -21,23 +20,20 @@ from gcnpose.config import TrackingConfig, load_config
 from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
 from gcnpose.files import replacing
-from gcnpose.report import DECIMALS, number
 from gcnpose.results import (
-    TITLES,
     Entry,
     Provenance,
     Result,
-    describe_training,
     dump_result,
-    format_latex,
-    format_markdown,
+    failure,
     format_text,
     make_notes,
     make_tables,
     parse_result,
     read_report,
-    summarise,
+    score_text,
     write_csv,
+    write_tables,
 )
 from gcnpose.run import CONFIG, write_settings
 from gcnpose.skeleton import Skeleton
@@ -112,6 +108,7 @@ def run_experiment(
     """
     plan = make_plan(experiment)
     groups = plan.shard(*shard)
+    results.mkdir(parents=True, exist_ok=True)
     _refuse_changed(groups)
     tracking = dataclasses.replace(plan.groups[0][0].config.tracking, system_metrics=False)
     parent, shared = _parent(tracking, experiment)
@@ -119,6 +116,7 @@ def run_experiment(
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
             pending = _pending(groups, _results(plan, shared))
+            _check_data(pending)
             grid = _Grid(plan, pending, command, jobs, say, launch, tracker)
             failed = grid.run(total)
             if tracking.enabled:
@@ -157,67 +155,6 @@ def _conclude(
     tracker.finish("RUNNING" if missing else "FAILED" if failed else "FINISHED")
 
 
-def write_tables(experiment: Experiment, entries: Sequence[Entry], folder: Path) -> list[Path]:
-    """Writes the table in Markdown and LaTeX and, where there is a figure, the plot; all named as it is."""
-    tables, notes = make_tables(experiment, entries), make_notes(experiment, entries)
-    texts = {".md": format_markdown(tables, notes), ".tex": format_latex(tables, notes)}
-    files = []
-    for suffix, text in texts.items():
-        files.append(folder / f"{experiment.name}{suffix}")
-        with replacing(files[-1]) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
-    if any(not entry.result.failure for entry in entries):
-        files.append(folder / f"{experiment.name}.png")
-        _draw(experiment, entries, files[-1])
-    return files
-
-
-def _draw(experiment: Experiment, entries: Sequence[Entry], path: Path) -> None:
-    """Lines over the columns; bars where there are none."""
-    from gcnpose.viz.comparison import Point, draw_bars, draw_lines
-
-    metrics = [metric for metric in experiment.metrics if metric != experiment.x]
-    if not experiment.columns:
-        bars = {}
-        for place, metric in enumerate(metrics):
-            bars[TITLES[metric]] = {
-                row.name: Point(
-                    0.0,
-                    *summarise(entries, row.name, "", metric)[:2],
-                    _figure(row.published, place),
-                )
-                for row in experiment.rows
-            }
-        draw_bars(bars, path, experiment.title)
-        return
-    names = [column.name for column in experiment.columns]
-    ticks = None
-    try:
-        places = [float(name) for name in names]
-    except ValueError:
-        places, ticks = list(map(float, range(len(names)))), names
-    lines = {}
-    for metric in metrics:
-        lines[TITLES[metric]] = {
-            row.name: [
-                Point(
-                    summarise(entries, row.name, name, experiment.x).mean if experiment.x else places[column],
-                    *summarise(entries, row.name, name, metric)[:2],
-                    _figure(row.published, column) if metric == experiment.metrics[0] else math.nan,
-                )
-                for column, name in enumerate(names)
-            ]
-            for row in experiment.rows
-        }
-    axis = TITLES[experiment.x] if experiment.x else experiment.columns_are
-    draw_lines(lines, path, experiment.title, axis, None if experiment.x else ticks)
-
-
-def _figure(published: Sequence[float | None], position: int) -> float:
-    figure = published[position] if published else None
-    return math.nan if figure is None else figure
-
-
 class _Grid:
     """The steps that are left, and the processes that run now."""
 
@@ -241,7 +178,7 @@ class _Grid:
         self.say = say if self.bar.disable else self.bar.write
         self.running: dict[Process, tuple[list[Step], float, Provenance]] = {}
         self.failed: dict[str, Result] = {}
-        self.finished = 0.0
+        self.finished = 0
 
     def run(self, total: int) -> dict[str, Result]:
         """Runs all steps; gives the results of those that failed, by name."""
@@ -310,22 +247,18 @@ class _Grid:
         if status != 0:
             self._fail([step, *others], provenance, _reason(step, status))
             return
-        date = time.strftime("%Y-%m-%d", time.gmtime())
-        result = read_report(step, dataclasses.replace(provenance, date=date))
+        result = read_report(step, provenance)
         with replacing(step.folder / RESULT) as partial:
             partial.write_text(dump_result(step, result) + "\n", encoding="utf-8")
         self._publish(step, result)
-        self._report(step, _headline(self.plan.experiment, result), time.monotonic() - began)
+        self._report(step, score_text(self.plan.experiment, result), time.monotonic() - began)
         if others:
             self._start(others)
 
     def _fail(self, group: list[Step], provenance: Provenance, reason: str) -> None:
         """Notes a step that failed; the evaluations of a training fail with it."""
         step, *others = group
-        date = time.strftime("%Y-%m-%d", time.gmtime())
-        about = dataclasses.asdict(dataclasses.replace(provenance, date=date))
-        result = Result({}, reason, describe_training(step.config), "", **about)
-        self.failed[step.name] = result
+        self.failed[step.name] = result = failure(step, reason, provenance)
         self._publish(step, result)
         self._report(step, f"FAILED: {reason}")
         if step.trained is not None and others:
@@ -338,7 +271,7 @@ class _Grid:
 
     def _report(self, step: Step, came: str, seconds: float | None = None) -> None:
         self.finished += 1
-        parts = [f"cell {self.before + self.finished:.0f}/{self.total} {step.label}: {came}"]
+        parts = [f"cell {self.before + self.finished}/{self.total} {step.label}: {came}"]
         if seconds is not None:
             parts.append(duration(seconds))
         if (left := self._seconds_left()) > 0:
@@ -438,17 +371,20 @@ def _refuse_changed(groups: Sequence[list[Step]]) -> None:
         raise InputError("\n".join(faults))
 
 
+def _check_data(pending: Sequence[list[Step]]) -> None:
+    """Once for all cells, and before any of them finds out for itself."""
+    for step, *_ in pending:
+        path = step.config.data.path
+        if path is not None and not Path(path).exists():
+            raise InputError(f"data.path: {path}: no such file; say where the motion is with data.path=...")
+
+
 def _reason(step: Step, status: int | None) -> str:
     if status is not None and status < 0:
         return f"ended by signal {-status} ({signal.Signals(-status).name})"
     lines = (step.folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
     return last.removeprefix("gcnpose: ")[:500]
-
-
-def _headline(experiment: Experiment, result: Result) -> str:
-    metric = experiment.metrics[0]
-    return f"{TITLES[metric].partition(',')[0]} {number(result.metrics[metric], DECIMALS.get(metric, 1))}"
 
 
 def _share_done(step: Step) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import statistics
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -35,16 +37,16 @@ class Provenance:
     command: str
     commit: str
     machine: str
-    date: str = ""
 
     @classmethod
     def of_this_machine(cls, command: str, config: Config) -> Provenance:
+        """The commit is the working folder's, as it is now."""
         found = environment()
         commit = found.get("mlflow.source.git.commit", "")[:7]
         if found.get("mlflow.source.git.dirty") == "true":
             commit += " with changes"
-        machine = found["cpu"] if config.device == "cpu" else found.get("gpu", found["cpu"])
-        return cls(command, commit, machine)
+        processor = f"{found['cpu']}, {os.cpu_count()} cores"
+        return cls(command, commit, processor if config.device == "cpu" else found.get("gpu", processor))
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,19 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         f"lifted by {report['method']}"
     )
     metrics = {metric: scores[metric] for metric in METRICS}
-    return Result(metrics, "", describe_training(step.config), scored, **asdict(provenance))
+    return Result(metrics, "", _training(step.config), scored, date=_today(), **asdict(provenance))
 
 
-def describe_training(config: Config) -> str:
+def failure(step: Step, reason: str, provenance: Provenance) -> Result:
+    """The result of a step that failed."""
+    return Result({}, reason, _training(step.config), "", date=_today(), **asdict(provenance))
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _training(config: Config) -> str:
     """Data and schedule in words."""
     train, data = config.train, config.data
     source = Path(data.path).name if data.path else "embedded motion"
@@ -113,7 +124,6 @@ def parse_result(step: Step, text: str) -> Result | None:
 def write_csv(entries: Iterable[Entry], path: Path) -> None:
     """Writes a row per entry, the metrics to four decimals."""
     about = [item.name for item in fields(Result) if item.name != "metrics"]
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["row", "column", "seed", *METRICS, *about])
@@ -123,19 +133,25 @@ def write_csv(entries: Iterable[Entry], path: Path) -> None:
             writer.writerow([row, column, seed, *rounded, *(getattr(result, name) for name in about)])
 
 
-def read_csv(path: Path) -> list[Entry]:
-    """What :func:`write_csv` wrote.
+def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
+    """What :func:`write_csv` wrote of an experiment.
 
     Raises:
-        InputError: if there is no such file, or it is another.
+        InputError: if there is no such file, it is another, or the experiment does not have its cells.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [_entry(row) for row in csv.DictReader(file)]
+            entries = [_entry(row) for row in csv.DictReader(file)]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; the experiment writes it") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the results of an experiment ({error})") from error
+    rows, columns = ([part.name for part in parts] for parts in (experiment.rows, experiment.columns))
+    for row, column, *_ in entries:
+        if row not in rows or column not in (columns or [""]):
+            cell = " ".join(filter(None, (row, column)))
+            raise InputError(f"{path}: {experiment.name} has no cell {cell!r} any more; run it again")
+    return entries
 
 
 def _entry(row: Mapping[str, str]) -> Entry:
@@ -220,6 +236,12 @@ def _cell(experiment: Experiment, entries: Sequence[Entry], row: str, column: st
     return text if summary.seeds == wanted else f"{text} ({summary.seeds} of {wanted})"
 
 
+def score_text(experiment: Experiment, result: Result) -> str:
+    """The first metric of a result, with its name."""
+    metric = experiment.metrics[0]
+    return f"{TITLES[metric].partition(',')[0]} {number(result.metrics[metric], _decimals(metric))}"
+
+
 def _decimals(metric: str) -> int:
     return DECIMALS.get(metric, 1)
 
@@ -256,6 +278,67 @@ def format_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 def format_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
     return "\n".join([*(as_latex(table) + "\n" for table in tables), *(f"% {note}" for note in notes)])
+
+
+def write_tables(experiment: Experiment, entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Writes the table in Markdown and LaTeX and, where there is a figure, the plot; all named as it is."""
+    tables, notes = make_tables(experiment, entries), make_notes(experiment, entries)
+    texts = {".md": format_markdown(tables, notes), ".tex": format_latex(tables, notes)}
+    files = []
+    for suffix, text in texts.items():
+        files.append(folder / f"{experiment.name}{suffix}")
+        with replacing(files[-1]) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
+    if any(not entry.result.failure for entry in entries):
+        files.append(folder / f"{experiment.name}.png")
+        _draw(experiment, entries, files[-1])
+    return files
+
+
+def _draw(experiment: Experiment, entries: Sequence[Entry], path: Path) -> None:
+    """Lines over the columns; bars where there are none."""
+    from gcnpose.viz.comparison import Point, draw_bars, draw_lines
+
+    metrics = [metric for metric in experiment.metrics if metric != experiment.x]
+    if not experiment.columns:
+        bars = {}
+        for place, metric in enumerate(metrics):
+            bars[TITLES[metric]] = {
+                row.name: Point(
+                    0.0,
+                    *summarise(entries, row.name, "", metric)[:2],
+                    _figure(row.published, place),
+                )
+                for row in experiment.rows
+            }
+        draw_bars(bars, path, experiment.title)
+        return
+    names = [column.name for column in experiment.columns]
+    ticks = None
+    try:
+        places = [float(name) for name in names]
+    except ValueError:
+        places, ticks = list(map(float, range(len(names)))), names
+    lines = {}
+    for metric in metrics:
+        lines[TITLES[metric]] = {
+            row.name: [
+                Point(
+                    summarise(entries, row.name, name, experiment.x).mean if experiment.x else places[column],
+                    *summarise(entries, row.name, name, metric)[:2],
+                    _figure(row.published, column) if metric == experiment.metrics[0] else math.nan,
+                )
+                for column, name in enumerate(names)
+            ]
+            for row in experiment.rows
+        }
+    axis = TITLES[experiment.x] if experiment.x else experiment.columns_are
+    draw_lines(lines, path, experiment.title, axis, None if experiment.x else ticks)
+
+
+def _figure(published: Sequence[float | None], position: int) -> float:
+    figure = published[position] if published else None
+    return math.nan if figure is None else figure
 
 
 def insert_table(document: Path, name: str, markdown: str) -> None:

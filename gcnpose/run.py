@@ -30,6 +30,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import UGCN
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
@@ -125,6 +126,67 @@ def evaluate_checkpoint(
         InputError: if the checkpoint, an override or the motion cannot be used.
     """
     content = load_checkpoint(path)
+    config, model, motion = _restore(content, path, overrides)
+    device = build_device(config)
+    say(
+        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
+    )
+    yardsticks = Yardsticks(**content["yardsticks"])
+    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
+    say(format_report(report))
+    name = f"{config.name}-evaluation"
+    tags = {"checkpoint": str(path), **tags}
+    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
+        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
+        _log_report(tracker, report)
+    return report
+
+
+def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int = 8) -> None:
+    """Draws the poses that a checkpoint is farthest off at, one of each sequence (the paper's Figures 5, 7).
+
+    Args:
+        path: The checkpoint, or a run folder.
+        overrides: As for :func:`evaluate_checkpoint`.
+        picture: The PNG file.
+        poses: How many, where there are as many sequences.
+
+    Raises:
+        InputError: if the checkpoint, an override or the motion cannot be used.
+    """
+    from gcnpose.viz.poses import draw_poses
+
+    config, model, motion = _restore(load_checkpoint(path), path, overrides)
+    device = build_device(config)
+    views = build_views(config, motion)
+    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
+    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
+    errors = mpjpe_mm(lifted, views.pose_3d)
+    if views.valid is not None:
+        errors = errors.where(views.valid, -1.0)
+    hardest: dict[tuple[str, str], tuple[float, int, str]] = {}
+    for clip in views.clips:
+        error, frame = errors[clip.rows].max(dim=0)
+        seen = (error.item(), clip.first + int(frame), f"{clip.subject} {clip.action}, frame {int(frame)}")
+        key = (clip.subject, clip.name)
+        hardest[key] = max(seen, hardest.get(key, seen))
+    _, rows, titles = zip(*sorted(hardest.values(), reverse=True)[:poses], strict=True)
+    chosen = list(rows)
+    draw_poses(
+        views.skeleton,
+        views.keypoints_2d[chosen],
+        lifted[chosen],
+        views.pose_3d[chosen],
+        picture,
+        titles,
+    )
+
+
+def _restore(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str]
+) -> tuple[Config, UGCN, MotionSet]:
+    """The network of a checkpoint, its config with other settings, and the motion to score it on."""
     _, skeleton, model = restore_model(content, path)
     settings = dict(content["config"], data=dict(content["config"]["data"]))
     settings["data"].update(train_subjects=None, validation_subjects=None)
@@ -139,20 +201,7 @@ def evaluate_checkpoint(
         raise InputError(
             f"{path}: the network is what the checkpoint has; model.* and skeleton cannot be overridden"
         )
-    device = build_device(config)
-    motion = build_motion(config, skeleton, ("test",))["test"]
-    say(
-        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
-    )
-    yardsticks = Yardsticks(**content["yardsticks"])
-    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
-    say(format_report(report))
-    name = f"{config.name}-evaluation"
-    tags = {"checkpoint": str(path), **tags}
-    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
-        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
-        _log_report(tracker, report)
-    return report
+    return config, model, build_motion(config, skeleton, ("test",))["test"]
 
 
 def newest_run(output: str | Path, *files: str) -> Path:
@@ -337,12 +386,11 @@ class _Run:
         )
 
 
-def _evaluate(
-    config: Config, model: UGCN, views: Views, yardsticks: Yardsticks, device: torch.device
-) -> dict[str, Any]:
-    settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
+def _lifts(config: Config, model: UGCN, skeleton: Skeleton) -> dict[str, Lift]:
+    """All ways to apply the network, by the names that the config has for them."""
+    settings, window = config.evaluation, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window
-    ways: dict[str, Lift] = {
+    return {
         "windows": lambda inputs: lift_windows(
             model, skeleton, inputs, window, settings.step, flip, settings.batch_size
         ),
@@ -351,10 +399,18 @@ def _evaluate(
             model, skeleton, inputs, model.stride_product, flip, frames_at_once
         ),
     }
+
+
+def _evaluate(
+    config: Config, model: UGCN, views: Views, yardsticks: Yardsticks, device: torch.device
+) -> dict[str, Any]:
+    settings = config.evaluation
+    ways = _lifts(config, model, views.skeleton)
     lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
     protocol = PROTOCOLS[settings.protocol]
     report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
-    return {**report, "inference": {"window": window, "step": settings.step, "flip": flip}}
+    inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}
+    return {**report, "inference": inference}
 
 
 def _keypoint_source(config: Config, views: Views) -> str:

@@ -21,6 +21,7 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
+from gcnpose.nn import PartitionConv
 from gcnpose.skeleton import Skeleton
 from tests.experiments import small_config
 from tests.motions import small_motion
@@ -69,6 +70,14 @@ def test_every_model_setting_arrives(tmp_path: Path) -> None:
     assert model.upsampling == "linear"
     assert model.first.spatial.aggregation == "native"
     assert model.input_channels == 3
+
+
+def test_the_subsets_of_st_gcns_code(tmp_path: Path) -> None:
+    stock = build_model(small_config(tmp_path, "model.max_hop=1"), SKELETON)
+    true = build_model(small_config(tmp_path), SKELETON)
+    for one, other in zip(stock.modules(), true.modules(), strict=True):
+        if isinstance(one, PartitionConv):
+            assert not torch.equal(one.adjacency, other.adjacency)
 
 
 def test_more_pairs_than_steps(tmp_path: Path) -> None:

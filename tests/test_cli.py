@@ -255,7 +255,7 @@ def test_options_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "evaluate_checkpoint", lambda *arguments: calls.append(arguments[:2]) or {})
     monkeypatch.setattr("gcnpose.report.write_report", lambda report, path: calls.append((path,)))
     monkeypatch.setattr("gcnpose.config.load_config", lambda path, overrides: (path, overrides))
-    monkeypatch.setattr(run, "train", lambda config, say: calls.append(config))
+    monkeypatch.setattr(run, "train", lambda config, *_: calls.append(config))
     words = ["network.pt", "seed=1", "seed=2"]
     for place in range(4):
         calls.clear()

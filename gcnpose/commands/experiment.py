@@ -47,13 +47,13 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from gcnpose.experiment import load_experiment
-    from gcnpose.grid import run_experiment, write_tables
-    from gcnpose.results import insert_table, read_csv
+    from gcnpose.grid import run_experiment
+    from gcnpose.results import insert_table, read_csv, write_tables
 
     experiment = load_experiment(options.experiment, options.overrides)
     file = options.results / f"{experiment.name}.csv"
     if options.table_only:
-        write_tables(experiment, read_csv(file), options.results)
+        write_tables(experiment, read_csv(file, experiment), options.results)
     else:
         shard = re.fullmatch(r"(\d+)/(\d+)", options.shard)
         if shard is None:
