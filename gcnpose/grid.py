@@ -258,13 +258,17 @@ class _Grid:
     def _fail(self, group: list[Step], provenance: Provenance, reason: str) -> None:
         """Notes a step that failed; the evaluations of a training fail with it."""
         step, *others = group
+        self._note(step, reason, provenance)
+        if step.trained is not None and others:
+            self._start(others)
+        elif step.trained is None:
+            for evaluation in others:
+                self._note(evaluation, f"its training failed: {reason}", provenance)
+
+    def _note(self, step: Step, reason: str, provenance: Provenance) -> None:
         self.failed[step.name] = result = failure(step, reason, provenance)
         self._publish(step, result)
         self._report(step, f"FAILED: {reason}")
-        if step.trained is not None and others:
-            self._start(others)
-        elif others:
-            self._fail(others, provenance, f"its training failed: {reason}")
 
     def _publish(self, step: Step, result: Result) -> None:
         self.tracker.log_tags({_tag(step): dump_result(step, result)})
