@@ -27,7 +27,8 @@ ROWS = [
     {"name": "inner", "overrides": ["loss.operators=[inner]"]},
 ]
 TRAINED = [{"name": interval, "overrides": [f"loss.intervals=[{interval}]"]} for interval in ("2", "4")]
-EVALUATED = [{"name": "plain"}, {"name": "noisy", "evaluate": ["data.keypoints.noise.scale=1"]}]
+EVALUATED = [{"name": "plain"}, {"name": "noisy", "evaluate": ["data.keypoints.noise.scale=9"]}]
+FASTER = ["train.epochs=2", "train.validate_every=2", "train.fixed_input_statistics=false"]
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def write(folder: Path, columns: Any = TRAINED, *changes: str, **settings: Any) 
     """A grid of two rows in the folder."""
     rows = [{**row, "published": row.get("published", [])[: len(columns)]} for row in ROWS]
     content = {"name": "grid", "title": "T", "base": str(small_experiment(folder)), "rows": rows}
-    content |= {"columns": columns, "overrides": ["train.epochs=2", "train.validate_every=2"], **settings}
+    content |= {"columns": columns, "overrides": [*FASTER, "train.learning_rate=0.2"], **settings}
     (folder / "grid.yaml").write_text(yaml.safe_dump(content))
     return load_experiment(folder / "grid.yaml", changes)
 
@@ -163,35 +164,32 @@ def test_another_seed_and_another_cell_are_all_that_is_run(finished: Path, tmp_p
 
 
 def test_evaluations_use_the_training_they_share(tmp_path: Path) -> None:
-    experiment = write(tmp_path, EVALUATED)
-    steps, _ = go(experiment, tmp_path)
+    steps, _ = go(write(tmp_path, EVALUATED, metrics=["keypoints_error_px"]), tmp_path)
     assert steps == ["cross-seed0", "cross-seed0/cross-noisy", "inner-seed0", "inner-seed0/inner-noisy"]
-    assert [row[1:] for row in table(tmp_path)][::2] == [
-        [score(tmp_path, steps[0]), score(tmp_path, steps[1])],
-        [score(tmp_path, steps[2]), score(tmp_path, steps[3])],
+    error = json.loads((tmp_path / "runs" / "grid" / steps[1] / "report.json").read_text())[
+        "keypoints_error_px"
     ]
-    assert score(tmp_path, steps[0]) != score(tmp_path, steps[1])
-    noisier = [EVALUATED[0], {"name": "noisy", "evaluate": ["data.keypoints.noise.scale=2"]}]
+    assert error > 1
+    assert table(tmp_path)[::2] == [[name, "0.0", f"{error:.1f}"] for name in ("cross", "inner")]
+    noisier = [EVALUATED[0], {"name": "noisy", "evaluate": ["data.keypoints.noise.scale=3"]}]
     steps, _ = go(write(tmp_path, noisier), tmp_path)
-    assert steps == ["cross-seed0/cross-noisy", "inner-seed0/inner-noisy"], (
-        "what they say now, not trained again"
-    )
+    assert steps == ["cross-seed0/cross-noisy", "inner-seed0/inner-noisy"], "anew, and no training"
 
 
 # Failures
 
 
 def test_a_failed_cell_is_reported_and_the_rest_carried_on(tmp_path: Path) -> None:
-    experiment = write(tmp_path)
-    failing = InProcess(fails=[STEPS[1]])
-    with pytest.raises(RunError, match=r"^1 of 4 cells failed: cross-4-seed0: it was to fail$"):
+    experiment = write(tmp_path, rows=ROWS[1:])
+    failing = InProcess(fails=[STEPS[3]])
+    with pytest.raises(RunError, match=r"^1 of 2 cells failed: inner-4-seed0: it was to fail$"):
         go(experiment, tmp_path, failing)
-    assert failing.steps == STEPS
-    assert table(tmp_path)[0] == ["cross", score(tmp_path, STEPS[0]), "failed"]
-    assert "- failed: cross 4 seed 0: it was to fail" in (tmp_path / "results" / "grid.md").read_text()
+    assert failing.steps == STEPS[2:]
+    assert table(tmp_path)[0] == ["inner", score(tmp_path, STEPS[2]), "failed"]
+    assert "- failed: inner 4 seed 0: it was to fail" in (tmp_path / "results" / "grid.md").read_text()
     steps, _ = go(experiment, tmp_path)
-    assert steps == [STEPS[1]]
-    assert table(tmp_path)[0] == ["cross", score(tmp_path, STEPS[0]), score(tmp_path, STEPS[1])]
+    assert steps == [STEPS[3]]
+    assert table(tmp_path)[0] == ["inner", score(tmp_path, STEPS[2]), score(tmp_path, STEPS[3])]
 
 
 def test_evaluations_fail_with_their_training(tmp_path: Path) -> None:
@@ -349,9 +347,9 @@ def test_a_store_that_cannot_be_reached(tmp_path: Path) -> None:
 # MLflow
 
 
-def tracked(folder: Path, uri: str, columns: Any = TRAINED, *changes: str) -> Experiment:
+def tracked(folder: Path, uri: str, columns: Any = TRAINED, *changes: str, **settings: Any) -> Experiment:
     store = [f"tracking.uri={uri}", "tracking.enabled=true", "tracking.system_metrics=false"]
-    return write(folder, columns, *store, *changes)
+    return write(folder, columns, *store, *changes, **settings)
 
 
 def runs(uri: str) -> tuple[Any, list[Any]]:
@@ -415,12 +413,13 @@ def test_a_failure_on_another_machine(tracking_uri: str, tmp_path: Path) -> None
     machines = [tmp_path / "one", tmp_path / "two"]
     for folder in machines:
         folder.mkdir()
+    experiments = [tracked(folder, tracking_uri, rows=ROWS[1:]) for folder in machines]
     with pytest.raises(RunError):
-        go(tracked(machines[0], tracking_uri), machines[0], InProcess(fails=[STEPS[0]]), shard=(1, 2))
-    go(tracked(machines[1], tracking_uri), machines[1], shard=(2, 2))
+        go(experiments[0], machines[0], InProcess(fails=[STEPS[2]]), shard=(1, 2))
+    go(experiments[1], machines[1], shard=(2, 2))
     assert table(machines[1])[0][1] == "failed"
     assert runs(tracking_uri)[0].info.status == "FAILED"
-    assert go(tracked(machines[1], tracking_uri), machines[1])[0] == [STEPS[0]]
+    assert go(experiments[1], machines[1])[0] == [STEPS[2]]
     assert runs(tracking_uri)[0].info.status == "FINISHED"
 
 
