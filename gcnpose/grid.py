@@ -43,6 +43,7 @@ RESULT, LOG, LOCK = "result.json", "log.txt", "lock"
 PARENT_TAG = "grid"
 """Tag of the run in MLflow that the machines of an experiment share; its value is the experiment's name."""
 POLL_SECONDS = 0.2
+BAR = "{n:.1f}/{total} cells |{bar:12}| {elapsed}, {remaining} left{postfix}"
 PATIENCE_SECONDS = 60.0
 """What an interrupted step has to end its run in MLflow."""
 
@@ -67,15 +68,20 @@ def start_process(arguments: Sequence[str], step: Step, beside: int) -> subproce
     # the same experiment never train in one folder.
     with (step.folder / LOCK).open("w") as lock, (step.folder / LOG).open("ab") as log:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return subprocess.Popen(
-            [sys.executable, "-m", "gcnpose.cli", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**({"OMP_NUM_THREADS": threads} if beside else {}), **os.environ},
-            pass_fds=(lock.fileno(),),
-            start_new_session=True,  # Ctrl-C reaches it once: from here
-        )
+        # A shell has its background commands ignore SIGINT, and a child would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "gcnpose.cli", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**({"OMP_NUM_THREADS": threads} if beside else {}), **os.environ},
+                pass_fds=(lock.fileno(),),
+                start_new_session=True,  # Ctrl-C reaches it once: from here
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def run_experiment(
@@ -174,7 +180,7 @@ class _Grid:
         self.jobs = jobs
         self.launch = launch
         self.tracker = tracker
-        self.bar = tqdm(disable=not sys.stderr.isatty(), unit="cell", smoothing=0)
+        self.bar = tqdm(disable=not sys.stderr.isatty(), smoothing=0, bar_format=BAR, dynamic_ncols=True)
         self.say = say if self.bar.disable else self.bar.write
         self.running: dict[Process, tuple[list[Step], float, Provenance]] = {}
         self.failed: dict[str, Result] = {}

@@ -251,10 +251,12 @@ def test_an_interrupted_cell_goes_on(finished: Path, tmp_path: Path, monkeypatch
         if (folder / "last.pt").exists():
             raise KeyboardInterrupt
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell's script
     with monkeypatch.context() as stopping:
         stopping.setattr(grid._Grid, "_show", show)
         with pytest.raises(RunError, match=r"^interrupted; the same command goes on$"):
             run_experiment(experiment, "", results=tmp_path, say=lambda line: None, launch=start)
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) == signal.SIG_IGN
     assert "gcnpose: interrupted; `train --resume " in (folder / LOG).read_text()
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nothing runs there any more
