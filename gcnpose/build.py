@@ -80,6 +80,7 @@ def build_model(config: Config, skeleton: Skeleton) -> LiftingNetwork:
         channels=model.channels,
         down_up_pairs=model.down_up_pairs,
         spatial_graph=model.spatial_graph,
+        max_hop=model.max_hop,
         merge=model.merge,
         temporal_kernel=model.temporal_kernel,
         upsampling=model.upsampling,

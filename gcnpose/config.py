@@ -182,6 +182,8 @@ class ModelConfig:
     """How many steps between the widths halve and double the frames; None: all."""
     spatial_graph: bool = True
     """Whether joints exchange features along the bones."""
+    max_hop: int | None = field(default=None, metadata=at_least(0))
+    """Joints farther from the root count as equally far; None: none do; 1: as in ST-GCN's own code."""
     merge: bool = True
     """Whether the merging stage joins the scales of the upsampling stage."""
     temporal_kernel: int = field(
@@ -349,18 +351,10 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Conf
         InputError: if the file cannot be read; or else naming every unknown, missing, repeated, mistyped and
             unusable key of the file and the overrides at once.
     """
-    shipped = {config.stem: config for config in sorted(resource_folder("configs").glob("*.yaml"))}
-    path = shipped.get(str(path_or_name), Path(path_or_name))
-    try:
-        content, faults = parse_yaml(path.read_bytes(), str(path))
-    except FileNotFoundError as error:
-        hint = did_you_mean(path.stem, shipped)
-        raise InputError(f"{path}: no such file{hint}; shipped configs: {', '.join(shipped)}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    content, source, faults = read_shipped(path_or_name, resource_folder("configs"), "configs")
     if content is None:
-        raise InputError(f"{path}: is empty, expected at least the keys name and skeleton")
-    return read_settings(Config, content, str(path), overrides, faults, _conflicts)
+        raise InputError(f"{source}: is empty, expected at least the keys name and skeleton")
+    return read_settings(Config, content, source, overrides, faults, _conflicts)
 
 
 def config_from_dict(content: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> Config:
@@ -375,6 +369,29 @@ def config_from_dict(content: Mapping[str, Any], source: str, overrides: Sequenc
         InputError: naming ``source`` and every fault.
     """
     return read_settings(Config, content, source, overrides, conflicts=_conflicts)
+
+
+def read_shipped(path_or_name: str | Path, folder: Path, kind: str) -> tuple[Any, str, list[str]]:
+    """The content of a YAML file, or of the shipped one of that name; what to call it; its repeated keys.
+
+    Args:
+        path_or_name: a path, or a shipped file's name without folder and suffix.
+        folder: where the shipped ones lie.
+        kind: what they are, in the plural.
+
+    Raises:
+        InputError: if there is no such file, or it cannot be read.
+    """
+    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    path = shipped.get(str(path_or_name), Path(path_or_name))
+    try:
+        content, faults = parse_yaml(path.read_bytes(), str(path))
+    except FileNotFoundError as error:
+        hint = did_you_mean(path.stem, shipped)
+        raise InputError(f"{path}: no such file{hint}; shipped {kind}: {', '.join(shipped)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return content, str(path), faults
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

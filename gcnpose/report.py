@@ -22,9 +22,9 @@ COLUMNS = {
     "pck_150mm": "PCK %",
     "auc": "AUC %",
 }
-_DECIMALS = {"mpjve_mm": 2, "acceleration_mm": 2}  # all others 1, as papers print them
+DECIMALS = {"mpjve_mm": 2, "acceleration_mm": 2}  # all others 1, as papers print them
 _TRUE_PX = 1.0  # 2D that is nearer to the projected truth is the truth, but for how it was computed
-_LATEX = str.maketrans({character: f"\\{character}" for character in "%_&#$"})
+_LATEX = str.maketrans({character: f"\\{character}" for character in "%_&#${}"})
 
 
 class Table(NamedTuple):
@@ -37,7 +37,7 @@ class Table(NamedTuple):
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
     """Metrics as they are quoted: one decimal, those of single frames' steps two."""
-    return {name: round(values[name], _DECIMALS.get(name, 1)) for name in COLUMNS}
+    return {name: round(values[name], DECIMALS.get(name, 1)) for name in COLUMNS}
 
 
 def format_report(report: Mapping[str, Any]) -> str:
@@ -48,13 +48,13 @@ def format_report(report: Mapping[str, Any]) -> str:
 def format_markdown(report: Mapping[str, Any]) -> str:
     """The report as Markdown."""
     notes = "\n".join(f"- {note}" for note in _notes(report))
-    return "\n".join([*(_as_markdown(table) + "\n" for table in _tables(report)), notes])
+    return "\n".join([*(as_markdown(table) + "\n" for table in _tables(report)), notes])
 
 
 def format_latex(report: Mapping[str, Any]) -> str:
     """The report as LaTeX: a ``tabular`` for each table, no packages needed; the rest in comments."""
     notes = "\n".join(f"% {note}" for note in _notes(report))
-    return "\n".join([*(_as_latex(table) + "\n" for table in _tables(report)), notes])
+    return "\n".join([*(as_latex(table) + "\n" for table in _tables(report)), notes])
 
 
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {".md": format_markdown, ".tex": format_latex}
@@ -157,7 +157,7 @@ def _paper_table(
     beside = [row for row in published if row.values.keys() & header.keys()]
     source = " and ".join(dict.fromkeys(f"{row.table} ({row.keypoints})" for row in beside))
     rows = [_cells(row.method, [row.values.get(key) for key in header], 1) for row in beside]
-    decimals = _DECIMALS.get(next(iter(header))[0], 1)
+    decimals = DECIMALS.get(next(iter(header))[0], 1)
     rows.append(_cells(f"this run, {report['method']}", [ours.get(key) for key in header], decimals))
     return Table(f"{title}, beside the paper's {source}" if source else title, ["", *header.values()], rows)
 
@@ -166,7 +166,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     """What a number means nothing without."""
     protocol = PROTOCOLS[report["protocol"]]
     headline = ", ".join(
-        f"{title} {_number(report['headline'][name], _DECIMALS.get(name, 1))}"
+        f"{title} {number(report['headline'][name], DECIMALS.get(name, 1))}"
         for name, title in COLUMNS.items()
     )
     notes = [
@@ -188,10 +188,10 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(name: str, values: Sequence[float | None], decimals: int) -> list[str]:
-    return [name, *(_number(value, decimals) for value in values)]
+    return [name, *(number(value, decimals) for value in values)]
 
 
-def _number(value: float | None, decimals: int) -> str:
+def number(value: float | None, decimals: int) -> str:
     """A dash for what is not there or not defined."""
     return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
@@ -205,13 +205,13 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _as_markdown(table: Table) -> str:
+def as_markdown(table: Table) -> str:
     rule = ["---", *["---:"] * (len(table.header) - 1)]
     lines = ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
     return "\n".join([f"**{table.title}**", "", *lines])
 
 
-def _as_latex(table: Table) -> str:
+def as_latex(table: Table) -> str:
     header, *rows = (
         " & ".join(cell.translate(_LATEX) for cell in row) for row in (table.header, *table.rows)
     )

@@ -33,6 +33,7 @@ from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
 from gcnpose.files import replacing
 from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.memory import enough_memory, peak_memory_mib
+from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
@@ -45,7 +46,9 @@ LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 
 
 @enough_memory()
-def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Path:
+def train(
+    config: Config, say: Any = print, tags: Mapping[str, str] = {}, processes: Processes = ALONE
+) -> Path:
     """Trains, keeps the best checkpoint by the validation subjects, and scores it once on the test subjects.
 
     Without validation subjects the last epoch's weights are the best checkpoint.
@@ -53,6 +56,7 @@ def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Pat
     Args:
         config: The experiment.
         say: Takes each line of progress.
+        tags: Of the run in MLflow, beside its own.
         processes: Those that train together. The first one alone says and writes something.
 
     Returns:
@@ -64,15 +68,23 @@ def train(config: Config, say: Any = print, processes: Processes = ALONE) -> Pat
     """
     skeleton = Skeleton.load(config.skeleton)
     run = _Run(config, skeleton, say, processes)
-    return run.go(processes.of_first(lambda: _make_folder(config, skeleton)))
+    return run.go(processes.of_first(lambda: _make_folder(config, skeleton)), tags)
 
 
 @enough_memory()
-def resume(folder: Path, say: Any = print, processes: Processes = ALONE) -> Path:
+def resume(
+    folder: Path, say: Any = print, tags: Mapping[str, str] = {}, processes: Processes = ALONE
+) -> Path:
     """Continues a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
-    A run that was stopped before its first checkpoint begins anew, in the same folder. There may be more or
-    fewer processes than before.
+    A run that was stopped before its first checkpoint begins anew, in the same folder; so does one of which
+    there is nothing but what :func:`write_settings` writes. There may be more or fewer processes than before.
+
+    Args:
+        folder: The run's.
+        say: Takes each line of progress.
+        tags: As for :func:`train`.
+        processes: As for :func:`train`.
 
     Raises:
         InputError: if the folder is not that of a run, or the motion is no longer what it was.
@@ -86,18 +98,33 @@ def resume(folder: Path, say: Any = print, processes: Processes = ALONE) -> Path
         if not (folder / CONFIG).is_file():
             raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
         config, skeleton = load_config(folder / CONFIG), Skeleton.load(folder / SKELETON)
-        return _Run(config, skeleton, say, processes).go(folder)
+        return _Run(config, skeleton, say, processes).go(folder, tags)
     content = load_checkpoint(last)
     missing = [key for key in ("optimizer", "history", "best", "digests", "mlflow_run") if key not in content]
     if missing:
         raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
     config = config_from_dict(content["config"], str(last))
     skeleton = Skeleton.from_dict(content["skeleton"], str(last))
-    return _Run(config, skeleton, say, processes, content).go(folder)
+    return _Run(config, skeleton, say, processes, content).go(folder, tags)
+
+
+def write_settings(folder: Path, config: Config, skeleton: Skeleton) -> None:
+    """Writes the config and graph of a run into its folder, from which :func:`resume` can begin it.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    # The config last: where it stands, the run can be resumed.
+    with replacing(folder / SKELETON) as partial:
+        partial.write_text(yaml.safe_dump(skeleton.to_dict(), sort_keys=False), encoding="utf-8")
+    with replacing(folder / CONFIG) as partial:
+        partial.write_text(dump_config(config), encoding="utf-8")
 
 
 @enough_memory()
-def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> dict[str, Any]:
+def evaluate_checkpoint(
+    path: Path, overrides: Sequence[str], say: Any = print, tags: Mapping[str, str] = {}
+) -> dict[str, Any]:
     """Scores a checkpoint on its test subjects, or on other motion.
 
     Args:
@@ -105,6 +132,7 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
         overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
             and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
         say: Takes each line of progress.
+        tags: As for :func:`train`.
 
     Returns:
         The report of :func:`gcnpose.evaluation.evaluate`.
@@ -113,6 +141,67 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
         InputError: if the checkpoint, an override or the motion cannot be used.
     """
     content = load_checkpoint(path)
+    config, model, motion = _restore(content, path, overrides)
+    device = build_device(config)
+    say(
+        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
+    )
+    yardsticks = Yardsticks(**content["yardsticks"])
+    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
+    say(format_report(report))
+    name = f"{config.name}-evaluation"
+    tags = {"checkpoint": str(path), **tags}
+    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
+        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
+        _log_report(tracker, report)
+    return report
+
+
+def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int = 8) -> None:
+    """Draws the poses that a checkpoint is farthest off at, one of each sequence (the paper's Figures 5, 7).
+
+    Args:
+        path: The checkpoint, or a run folder.
+        overrides: As for :func:`evaluate_checkpoint`.
+        picture: The PNG file.
+        poses: How many, where there are as many sequences.
+
+    Raises:
+        InputError: if the checkpoint, an override or the motion cannot be used.
+    """
+    from gcnpose.viz.poses import draw_poses
+
+    config, model, motion = _restore(load_checkpoint(path), path, overrides)
+    device = build_device(config)
+    views = build_views(config, motion)
+    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
+    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
+    errors = mpjpe_mm(lifted, views.pose_3d)
+    if views.valid is not None:
+        errors = errors.where(views.valid, -1.0)
+    hardest: dict[tuple[str, str], tuple[float, int, str]] = {}
+    for clip in views.clips:
+        error, frame = errors[clip.rows].max(dim=0)
+        seen = (error.item(), clip.first + int(frame), f"{clip.subject} {clip.action}, frame {int(frame)}")
+        key = (clip.subject, clip.name)
+        hardest[key] = max(seen, hardest.get(key, seen))
+    _, rows, titles = zip(*sorted(hardest.values(), reverse=True)[:poses], strict=True)
+    chosen = list(rows)
+    draw_poses(
+        views.skeleton,
+        views.keypoints_2d[chosen],
+        lifted[chosen],
+        views.pose_3d[chosen],
+        picture,
+        titles,
+    )
+
+
+def _restore(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str]
+) -> tuple[Config, LiftingNetwork, MotionSet]:
+    """The network of a checkpoint, its config with other settings, and the motion to score it on."""
     _, skeleton, model = restore_model(content, path)
     settings = dict(content["config"], data=dict(content["config"]["data"]))
     settings["data"].update(train_subjects=None, validation_subjects=None)
@@ -127,19 +216,7 @@ def evaluate_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) 
         raise InputError(
             f"{path}: the network is what the checkpoint has; model.* and skeleton cannot be overridden"
         )
-    device = build_device(config)
-    motion = build_motion(config, skeleton, ("test",))["test"]
-    say(
-        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
-    )
-    yardsticks = Yardsticks(**content["yardsticks"])
-    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
-    say(format_report(report))
-    name = f"{config.name}-evaluation"
-    with Tracker.start(config.tracking, name, config_to_dict(config), {"checkpoint": str(path)}) as tracker:
-        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
-        _log_report(tracker, report)
-    return report
+    return config, model, build_motion(config, skeleton, ("test",))["test"]
 
 
 def newest_run(output: str | Path, *files: str) -> Path:
@@ -193,7 +270,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
-    def go(self, folder: Path) -> Path:
+    def go(self, folder: Path, tags: Mapping[str, str] = {}) -> Path:
         """Trains the epochs that are left, then scores the best checkpoint."""
         config, content = self.config, self.content
         source = config.data.path or "embedded"
@@ -217,7 +294,10 @@ class _Run:
         mlflow_run = None if content is None else content["mlflow_run"]
         settings = {**config_to_dict(config), "parameters": parameters}
         try:
-            with self._tracker(folder, settings, mlflow_run) as tracker, self.processes.undisturbed_end():
+            with (
+                self._tracker(folder, settings, tags, mlflow_run) as tracker,
+                self.processes.undisturbed_end(),
+            ):
                 for split, motion in self.motion.items():
                     tracker.log_motion(
                         f"{config.name}-{split}", source, digests[split], split, _profile(motion)
@@ -236,10 +316,13 @@ class _Run:
             raise RunError(f"{folder}: {error}; {_hint(folder)}") from error
         return folder
 
-    def _tracker(self, folder: Path, settings: Mapping[str, object], run: str | None) -> Tracker:
+    def _tracker(
+        self, folder: Path, settings: Mapping[str, object], tags: Mapping[str, str], run: str | None
+    ) -> Tracker:
         if not self.processes.is_first:
             return Tracker()
-        return Tracker.start(self.config.tracking, folder.name, settings, {"folder": str(folder)}, run)
+        tags = {"folder": str(folder), **tags}
+        return Tracker.start(self.config.tracking, folder.name, settings, tags, run)
 
     def _train_epoch(self, epoch: int, folder: Path, digests: dict[str, str], tracker: Tracker) -> None:
         config = self.config
@@ -357,12 +440,11 @@ def _hint(folder: Path) -> str:
     return f"`train --resume {folder}` goes on from the last checkpoint"
 
 
-def _evaluate(
-    config: Config, model: LiftingNetwork, views: Views, yardsticks: Yardsticks, device: torch.device
-) -> dict[str, Any]:
-    settings, skeleton, window = config.evaluation, views.skeleton, config.data.window
+def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[str, Lift]:
+    """All ways to apply the network, by the names that the config has for them."""
+    settings, window = config.evaluation, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window
-    ways: dict[str, Lift] = {
+    return {
         "windows": lambda inputs: lift_windows(
             model, skeleton, inputs, window, settings.step, flip, settings.batch_size
         ),
@@ -371,10 +453,18 @@ def _evaluate(
             model, skeleton, inputs, model.stride_product, flip, frames_at_once
         ),
     }
+
+
+def _evaluate(
+    config: Config, model: LiftingNetwork, views: Views, yardsticks: Yardsticks, device: torch.device
+) -> dict[str, Any]:
+    settings = config.evaluation
+    ways = _lifts(config, model, views.skeleton)
     lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
     protocol = PROTOCOLS[settings.protocol]
     report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
-    return {**report, "inference": {"window": window, "step": settings.step, "flip": flip}}
+    inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}
+    return {**report, "inference": inference}
 
 
 def _keypoint_source(config: Config, views: Views) -> str:
@@ -425,11 +515,7 @@ def _make_folder(config: Config, skeleton: Skeleton) -> Path:
     except OSError as error:
         raise InputError(f"output: no run folder can be made in {output}: {error.strerror}") from error
     try:
-        # The config last: where it stands, the run can be resumed.
-        with replacing(folder / SKELETON) as partial:
-            partial.write_text(yaml.safe_dump(skeleton.to_dict(), sort_keys=False), encoding="utf-8")
-        with replacing(folder / CONFIG) as partial:
-            partial.write_text(dump_config(config), encoding="utf-8")
+        write_settings(folder, config, skeleton)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"output: {folder} cannot be written: {error.strerror}") from error

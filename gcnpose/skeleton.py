@@ -188,7 +188,7 @@ class Skeleton:
         side = {left: "left" for left, _ in self.mirror} | {right: "right" for _, right in self.mirror}
         return tuple(colours[side.get(joint, "middle")] for joint in self.joints)
 
-    def to_data(self) -> Data:
+    def to_data(self, max_hop: int | None = None) -> Data:
         """The graph of one frame: every bone in both directions, and a loop at every joint.
 
         A message goes from source j to target i, so the subset of an edge is l_i(j) of Eq. 10, with h the
@@ -201,6 +201,11 @@ class Skeleton:
         `edge_weight` is 1 / Z_ij of Eq. 9, Z_ij the number of neighbours of i, itself among them, in the
         subset that j falls in, so that each subset of a joint contributes its mean.
 
+        Args:
+            max_hop: joints farther from the root than this count as equally far, so that edges between two of
+                them fall in the root subset. None: none do. ST-GCN's code has 1 in effect: it looks for
+                neighbours one hop away, and leaves all other distances infinite (open-mmlab/mmskeleton#367).
+
         Shapes:
             edge_index: (2, edges), sources and targets, ordered by target, then source
             edge_type, edge_weight: (edges,), int64 and float32
@@ -212,7 +217,8 @@ class Skeleton:
         order = torch.argsort(edge_index[1] * self.num_joints + edge_index[0])
         edge_index = edge_index[:, order]
         hops = torch.from_numpy(self.hops)
-        source_hops, target_hops = hops[edge_index]
+        counted = hops if max_hop is None else hops.clamp(max=max_hop + 1)
+        source_hops, target_hops = counted[edge_index]
         edge_type = torch.full_like(source_hops, ROOT)
         edge_type[source_hops < target_hops] = CENTRIPETAL
         edge_type[source_hops > target_hops] = CENTRIFUGAL

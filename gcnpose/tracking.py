@@ -128,6 +128,11 @@ class Tracker:
         return tracker
 
     @_harmless
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Puts tags on the run, over those of the same names."""
+        self._log_settings({}, tags)
+
+    @_harmless
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Logs numbers of one step. NaN is kept; MLflow stores infinity as the largest float."""
         self._log_points([(name, value, step or 0) for name, value in metrics.items()])
@@ -378,6 +383,37 @@ def flatten(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]
     return flat
 
 
+def shared_run(config: TrackingConfig, tag: str, value: str) -> tuple[str, dict[str, str]]:
+    """The run that several processes and machines log to together, which is begun where there is none.
+
+    They find it by its tag. Where two of them begin one at once, the earlier stays.
+
+    Args:
+        config: Where it is.
+        tag: Name of the tag.
+        value: What it says, and the name of the run; letters, digits, dots, underscores and hyphens.
+
+    Returns:
+        The run's id, for :meth:`Tracker.start`, and its tags as they are now.
+
+    Raises:
+        InputError: if the store cannot be used.
+    """
+    with _store_needed(config):
+        uri = tracking_uri(config)
+        client = _connect(uri)
+        experiment_id = _experiment_id(client, uri, config.experiment)
+        condition = f"tags.`{tag}` = '{value}'"
+        runs = client.search_runs([experiment_id], condition)
+        begun = None if runs else client.create_run(experiment_id, run_name=value, tags={tag: value})
+        if begun is not None:
+            runs = client.search_runs([experiment_id], condition)
+        first = min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+        if begun is not None and begun.info.run_id != first.info.run_id:
+            client.delete_run(begun.info.run_id)
+        return first.info.run_id, dict(first.data.tags)
+
+
 def serve_ui(config: TrackingConfig, port: int = 5000) -> None:
     """Prints the address of the page with the experiment's runs and serves it until interrupted.
 
@@ -387,13 +423,9 @@ def serve_ui(config: TrackingConfig, port: int = 5000) -> None:
         InputError: if the store cannot be used, or the port is taken.
         RunError: if MLflow's server ends by itself.
     """
-    try:
-        with _warnings_ignored():
-            uri = tracking_uri(config)
-            experiment_id = _experiment_id(_connect(uri), uri, config.experiment)
-    except Exception as error:
-        where = _masked(config.uri or os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
-        raise InputError(f"MLflow at {where} cannot be used: {_reason(error)}") from error
+    with _store_needed(config):
+        uri = tracking_uri(config)
+        experiment_id = _experiment_id(_connect(uri), uri, config.experiment)
     page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     if uri.startswith(("http://", "https://")):
         print(f"{_masked(uri.rstrip('/'))}/{page}")
@@ -564,6 +596,17 @@ def _warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _store_needed(config: TrackingConfig) -> Iterator[None]:
+    """Whatever goes wrong with the store is the user's to mend, since nothing goes on without it."""
+    try:
+        with _warnings_ignored():
+            yield
+    except Exception as error:
+        where = _masked(config.uri or os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
+        raise InputError(f"MLflow at {where} cannot be used: {_reason(error)}") from error
 
 
 @contextmanager

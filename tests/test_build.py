@@ -21,7 +21,7 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
-from gcnpose.nn import AGFormer, SimpleBaseline, VideoPose3D
+from gcnpose.nn import AGFormer, PartitionConv, SimpleBaseline, VideoPose3D
 from gcnpose.nn.dropout import Dropout
 from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
@@ -112,6 +112,14 @@ def test_every_setting_of_the_baselines_arrives(tmp_path: Path) -> None:
     assert (two.head.in_features, two.receptive_field, two.blocks[0].layers[0].dilation) == (6, 15, (5,))
     assert isinstance(three, AGFormer)
     assert (three.head.in_features, three.reach, three.layers[0].attention[1].mixer.heads) == (6, 21, 2)
+
+
+def test_the_subsets_of_st_gcns_code(tmp_path: Path) -> None:
+    stock = build_model(small_config(tmp_path, "model.max_hop=1"), SKELETON)
+    true = build_model(small_config(tmp_path), SKELETON)
+    for one, other in zip(stock.modules(), true.modules(), strict=True):
+        if isinstance(one, PartitionConv):
+            assert not torch.equal(one.adjacency, other.adjacency)
 
 
 def test_more_pairs_than_steps(tmp_path: Path) -> None:

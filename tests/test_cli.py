@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from gcnpose import run
-from gcnpose.checkpoint import load_checkpoint
+from gcnpose.build import build_motion, build_views
+from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.cli import main
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.skeleton import Skeleton
@@ -274,7 +275,7 @@ def test_options_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [("small.yaml", ["seed=1", "train.warmup_epochs=-1"])]
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "benchmark", "draw"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "experiment", "benchmark", "draw"])
 def test_a_tool_is_its_subcommand(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +381,63 @@ def test_an_output_that_cannot_be_written(
 
 
 # Drawing and timing
+
+
+@pytest.mark.usefixtures("beside_runs")
+def test_draw_the_hardest_poses(
+    finished: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("gcnpose.viz.poses.draw_poses", lambda *arguments: drawn.append(arguments))
+    picture = str(tmp_path / "hard.png")
+    motion = small_motion((40, 30, 20), subjects=("A", "X", "C"))
+    dataclasses.replace(motion, splits={}).save(tmp_path / "other.npz")
+    other = [f"data.path={tmp_path / 'other.npz'}", "device=cpu"]
+    for given in ([], [str(finished)], other, [str(finished), *other]):
+        assert main(["draw", "poses", *given, "--output", picture]) == 0
+    own, _, others, _ = drawn
+    assert own[5] == (f"C swing, frame {own[5][0].split()[-1]}",), "one of a sequence, of whichever camera"
+    assert sorted(title[0] for title in others[5]) == ["A", "C", "X"]
+    for _, keypoints_2d, predicted, truth, path, titles in drawn:
+        assert path == Path(picture)
+        assert keypoints_2d.shape[:2] == predicted.shape[:2] == truth.shape[:2] == (len(titles), 17)
+        errors = [float((one - two).norm(dim=-1).mean()) for one, two in zip(predicted, truth, strict=True)]
+        assert errors == sorted(errors, reverse=True)
+    assert "expected a file name that ends in .png" in fails(2, "draw", "poses", "--output", "hard.jpg")
+    assert fails(2, "draw", "pendulum", "x", "--output", picture) == "draw pendulum: takes no 'x'"
+    assert fails(2, "draw", "graph", "h36m17", "y", "--output", picture) == "draw graph: takes no 'y'"
+
+
+def test_the_hardest_poses_have_the_largest_errors(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the slow way: both windows of every clip, and all frames in turn."""
+    drawn = []
+    monkeypatch.setattr("gcnpose.viz.poses.draw_poses", lambda *arguments: drawn.append(arguments))
+    run.draw_hardest(finished, ["evaluation.flip=false", "evaluation.step=16"], Path("x.png"))
+    ((_, _, predicted, truth, _, _),) = drawn
+    config, skeleton, model = restore_model(load_checkpoint(finished), finished)
+    views = build_views(config, build_motion(config, skeleton, ("test",))["test"])
+    largest = 0.0
+    for clip in views.clips:
+        keypoints_2d, pose_3d = views.keypoints_2d[clip.rows], views.pose_3d[clip.rows]
+        with torch.no_grad():
+            first, last = model(keypoints_2d[None, :16])[0], model(keypoints_2d[None, 4:])[0]
+        lifted = torch.cat([first[:4], (first[4:] + last[:12]) / 2, last[12:]])
+        for one, two in zip(lifted, pose_3d, strict=True):
+            largest = max(largest, float((one - two).norm(dim=-1).mean()))
+    assert float((predicted - truth)[0].norm(dim=-1).mean()) == pytest.approx(largest, rel=1e-5)
+
+
+def test_tags(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fails(2, "train", experiment, "--tag", "red") == "--tag: expected NAME=VALUE, came 'red'"
+    assert fails(2, "evaluate", "x", "--tag", "=x") == "--tag: expected NAME=VALUE, came '=x'"
+    given = []
+    monkeypatch.setattr(run, "train", lambda config, say, tags: given.append(tags))
+    monkeypatch.setattr(run, "resume", lambda folder, say, tags: given.append(tags))
+    monkeypatch.setattr(run, "evaluate_checkpoint", lambda path, overrides, say, tags: given.append(tags))
+    tags = ["--tag=cell=a b", "--tag", "sum=1+1=2"]
+    for command in (["train", experiment], ["train", "--resume", "x"], ["evaluate", "x"]):
+        assert main([*command, *tags]) == 0
+    assert given == [{"cell": "a b", "sum": "1+1=2"}] * 3
 
 
 def test_draw(tmp_path: Path, fails: Fails) -> None:

@@ -19,6 +19,7 @@ LAYERS = (
     ("checkpoint", "served_model", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "report"),
     ("run",),
+    ("experiment", "results", "grid"),
     ("export", "benchmark", "commands", "cli"),
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}

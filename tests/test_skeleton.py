@@ -183,6 +183,19 @@ class TestSubsets:
         outward = {(target, source) for (source, target), label in stock.items() if label == CENTRIFUGAL}
         assert outward == {(0, 1), (0, 4), (0, 7), (1, 2), (4, 5), (7, 8)}
         assert without_loops(edges_of(h36m17.to_data())) != stock
+        assert without_loops(edges_of(h36m17.to_data(max_hop=1))) == stock
+
+    @every_skeleton
+    def test_hops_count_up_to_a_limit(self, skeleton: Skeleton) -> None:
+        for max_hop in (0, 1, 2):
+            distance = shortest_ways(skeleton)[skeleton.joints.index(skeleton.root)]
+            limited = np.where(distance <= max_hop, distance, np.inf)
+            edges = edges_of(skeleton.to_data(max_hop))
+            assert without_loops(edges) == subsets(skeleton, limited)
+        far = skeleton.to_data(skeleton.num_joints)
+        assert all(
+            torch.equal(far[key], skeleton.to_data()[key]) for key in ("edge_type", "edge_weight", "hops")
+        )
 
     def test_direction(self, h36m17: Skeleton) -> None:
         edges = edges_of(h36m17.to_data())

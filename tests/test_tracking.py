@@ -29,7 +29,7 @@ from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
-from gcnpose.tracking import Tracker, environment, flatten, serve_ui
+from gcnpose.tracking import Tracker, environment, flatten, serve_ui, shared_run
 from tests.mlflow_server import FakeServer, serving
 from tests.motions import past_the_beginning
 
@@ -349,6 +349,52 @@ def test_a_run_that_is_gone_is_begun_anew(
     assert messages(caplog) == [f"MLflow at {tracking_uri} has no run {lost}: a new one begins"]
     assert tracker.run_id not in (None, lost)
     assert client(tracking_uri).get_run(str(tracker.run_id)).data.params == {"epochs": "2"}
+
+
+# A run that several share
+
+
+def test_a_shared_run_is_begun_once_and_found_by_its_tag(tracking_uri: str) -> None:
+    run_id, tags = shared_run(config(tracking_uri), "grid", "table-1.x_y")
+    assert tags["grid"] == "table-1.x_y"
+    assert client(tracking_uri).get_run(run_id).info.run_name == "table-1.x_y"
+    with Tracker.start(config(tracking_uri), "table-1.x_y", {}, run_id=run_id) as tracker:
+        tracker.log_tags({"result/a-seed0": "{}"})
+    again, tags = shared_run(config(tracking_uri), "grid", "table-1.x_y")
+    assert (again, tags["result/a-seed0"]) == (run_id, "{}")
+    for tag, value in (("grid", "table2"), ("other", "table-1.x_y")):
+        assert shared_run(config(tracking_uri), tag, value)[0] != run_id
+    client(tracking_uri).delete_run(run_id)
+    assert shared_run(config(tracking_uri), "grid", "table-1.x_y")[0] != run_id
+
+
+@pytest.mark.parametrize("later", [-1000, 1000])
+def test_two_that_begin_a_shared_run_at_once_share_the_earlier(
+    tracking_uri: str, later: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = []
+    create = mlflow.MlflowClient.create_run
+
+    def create_two(self: mlflow.MlflowClient, experiment_id: str, **settings: Any) -> Any:
+        own = create(self, experiment_id, **settings)
+        other = create(self, experiment_id, start_time=own.info.start_time + later, **settings)
+        others.append(other.info.run_id)
+        return own
+
+    with monkeypatch.context() as busy:
+        busy.setattr(mlflow.MlflowClient, "create_run", create_two)
+        first, _ = shared_run(config(tracking_uri), "grid", "table1")
+    assert (first == others[0]) == (later < 0)
+    if later < 0:
+        left = client(tracking_uri).search_runs([experiment_of(tracking_uri).experiment_id])
+        assert [run.info.run_id for run in left] == [first]
+    assert shared_run(config(tracking_uri), "grid", "table1")[0] == first
+
+
+def test_a_store_that_cannot_be_shared_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database")
+    with pytest.raises(InputError, match=r"^MLflow at sqlite:///.*/text cannot be used: "):
+        shared_run(config(f"sqlite:///{tmp_path / 'text'}"), "grid", "table1")
 
 
 def test_disabled_tracking_does_not_import_mlflow(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,35 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def say(line: str) -> None:
     """A line of progress or result."""
     print(line, flush=True)
+
+
+def add_tag_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        dest="tags",
+        metavar="NAME=VALUE",
+        help="tag of the run in MLflow; may be given several times",
+    )
+
+
+def tags_of(options: argparse.Namespace) -> dict[str, str]:
+    """What :func:`add_tag_option` took."""
+    for tag in options.tags:
+        if tag.find("=") < 1:
+            raise InputError(f"--tag: expected NAME=VALUE, came {tag!r}")
+    return dict(tag.split("=", 1) for tag in options.tags)
+
+
+def checkpoint_and_overrides(arguments: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """``CHECKPOINT key=value ...``: the newest run where no checkpoint is named."""
+    from gcnpose.checkpoint import BEST
+    from gcnpose.run import newest_run
+
+    if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
+        return newest_run("runs", BEST), arguments
+    return Path(arguments[0]), arguments[1:]
 
 
 def check_output(path: Path, *suffixes: str) -> None:

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from gcnpose.commands.common import Commands, check_output, say
+from gcnpose.commands.common import (
+    Commands,
+    add_tag_option,
+    check_output,
+    checkpoint_and_overrides,
+    say,
+    tags_of,
+)
 from gcnpose.config import Protocol
 
 
@@ -29,21 +36,19 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="write the report here: all of it to a .json with a .csv beside it, its tables to a .md or .tex",
     )
+    add_tag_option(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from gcnpose.checkpoint import BEST
     from gcnpose.report import SUFFIXES, write_report
-    from gcnpose.run import evaluate_checkpoint, newest_run
+    from gcnpose.run import evaluate_checkpoint
 
-    given, overrides = options.arguments[:1], options.arguments[1:]
-    if not given or ("=" in given[0] and not Path(given[0]).exists()):
-        given, overrides = [str(newest_run("runs", BEST))], options.arguments
+    checkpoint, overrides = checkpoint_and_overrides(options.arguments)
     if options.output:
         check_output(options.output, *SUFFIXES)
     if options.protocol:
         overrides = [*overrides, f"evaluation.protocol={options.protocol}"]
-    report = evaluate_checkpoint(Path(given[0]), overrides, say)
+    report = evaluate_checkpoint(checkpoint, overrides, say, tags_of(options))
     if options.output:
         write_report(report, options.output)

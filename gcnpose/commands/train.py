@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gcnpose.commands.common import Commands, say
+from gcnpose.commands.common import Commands, add_tag_option, say, tags_of
 from gcnpose.errors import InputError
 
 
@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
         metavar="RUN",
         help="continue a run folder, the newest in runs/ if none is named",
     )
+    add_tag_option(parser)
     parser.set_defaults(run=_run)
 
 
@@ -32,6 +33,7 @@ def _run(options: argparse.Namespace) -> None:
     from gcnpose.processes import joined
     from gcnpose.run import CONFIG, LAST, newest_run, resume, train
 
+    tags = tags_of(options)
     with joined() as processes:
         if options.resume is not None:
             if options.config:
@@ -41,8 +43,8 @@ def _run(options: argparse.Namespace) -> None:
                 )
             named = Path(options.resume) if options.resume else None
             folder = named or processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
-            resume(folder, say, processes)
+            resume(folder, say, tags, processes)
         elif options.config is None:
             raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
         else:
-            train(load_config(options.config, options.overrides), say, processes)
+            train(load_config(options.config, options.overrides), say, tags, processes)

@@ -51,6 +51,8 @@ class UGCN(LiftingNetwork):
         down_up_pairs: How many of the ``len(channels) - 1`` steps really halve and double the frames, the
             first ones first; the other layers stay, at stride 1. None means all (Table 3).
         spatial_graph: False keeps only every joint's edge to itself, so joints never mix (Table 4).
+        max_hop: See :meth:`gcnpose.Skeleton.to_data`: None for the paper's subsets, 1 for those of ST-GCN's
+            code.
         merge: False leaves the merging stage out (Table 4).
         temporal_kernel: Frames that each temporal convolution spans; odd.
         dropout: Dropout probability in every block.
@@ -69,6 +71,7 @@ class UGCN(LiftingNetwork):
         channels: Sequence[int] = (16, 32, 64, 128, 256),
         down_up_pairs: int | None = None,
         spatial_graph: bool = True,
+        max_hop: int | None = None,
         merge: bool = True,
         temporal_kernel: int = 5,
         dropout: float = 0.5,
@@ -86,7 +89,7 @@ class UGCN(LiftingNetwork):
             raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {upsampling!r}")
         self.upsampling = upsampling
         self.factors = [2 if step < pairs else 1 for step in range(steps)]
-        graph = skeleton.to_data()
+        graph = skeleton.to_data(max_hop)
         if not spatial_graph:
             itself = graph.edge_index[0] == graph.edge_index[1]
             graph.edge_index, graph.edge_type = graph.edge_index[:, itself], graph.edge_type[itself]

@@ -1,0 +1,282 @@
+"""Experiments: which trainings and evaluations a table needs, as a file says it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from gcnpose.config import (
+    Config,
+    config_from_dict,
+    config_to_dict,
+    load_config,
+    read_shipped,
+)
+from gcnpose.errors import InputError
+from gcnpose.resources import resource_folder
+from gcnpose.settings import Fault, check, distinct, not_empty, read_settings
+from gcnpose.skeleton import Skeleton
+from gcnpose.tracking import flatten
+
+Metric = Literal[
+    "mpjpe_mm",
+    "p_mpjpe_mm",
+    "n_mpjpe_mm",
+    "mpjve_mm",
+    "acceleration_mm",
+    "pck_150mm",
+    "auc",
+    "keypoints_error_px",
+]
+
+PLACES = ("output", "device", "tracking")
+"""Settings on which no result depends: where it is computed and where it goes."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the cells of a column have in common."""
+
+    name: str = field(metadata=not_empty())
+    """Its heading."""
+    overrides: tuple[str, ...] = ()
+    """Changes to the training, key=value."""
+    evaluate: tuple[str, ...] = ()
+    """Changes to how the trained network is scored, key=value."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the cells of a row have in common, and what was published of them."""
+
+    name: str = field(metadata=not_empty())
+    """What stands before it."""
+    overrides: tuple[str, ...] = ()
+    """As of a column; where both change a key, the column's counts."""
+    evaluate: tuple[str, ...] = ()
+    """As of a column."""
+    published: tuple[float | None, ...] = ()
+    """Published figures of the first metric for each column; without columns, one for each metric."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table: every row in every column, with every seed."""
+
+    name: str = field(
+        metadata=check(
+            "letters, digits, '.', '_' and '-', beginning with a letter or digit",
+            lambda name: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None,
+        )
+    )
+    """Name of the experiment, its folder, its run in MLflow and its results."""
+    title: str = field(metadata=not_empty())
+    """What is compared."""
+    base: str = field(metadata=not_empty())
+    """Config that all cells vary: name or path."""
+    rows: tuple[Row, ...] = ()
+    """The rows of the table."""
+    columns: tuple[Column, ...] = ()
+    """Its columns; none: a column for each metric."""
+    rows_are: str = ""
+    """What the rows' names are."""
+    columns_are: str = ""
+    """What the columns' names are."""
+    overrides: tuple[str, ...] = ()
+    """Changes to the training of all cells, key=value."""
+    seeds: tuple[int, ...] = field(default=(0,), metadata=distinct())
+    """Each cell is trained with each; more than one show as mean and standard deviation."""
+    metrics: tuple[Metric, ...] = field(default=("mpjpe_mm",), metadata=distinct())
+    """Which scores to show, by the mean that the protocol quotes."""
+    x: Metric | None = None
+    """Score that the columns are drawn over; None: over their names."""
+    published: str = ""
+    """Where the published figures are from, and what they were measured on."""
+    notes: str = ""
+    """What else stands under the table."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training, or an evaluation of what one left; each is a process of its own."""
+
+    label: str
+    """For a reader."""
+    name: str
+    """The folder within the experiment's, so unlike any other step's."""
+    folder: Path
+    config: Config
+    """Of the training, also where this is an evaluation."""
+    trained: Path | None = None
+    """An evaluation: the folder of the training."""
+    evaluate: tuple[str, ...] = ()
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def digest(self) -> str:
+        """The same for steps that must come to the same result, wherever they run."""
+        content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the table, for one seed, and the step whose score stands there."""
+
+    row: str
+    column: str
+    seed: int
+    step: Step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is to do for an experiment."""
+
+    experiment: Experiment
+    folder: Path
+    cells: list[Cell]
+    groups: list[list[Step]]
+    """Each a training and then the evaluations of it. No two trainings are alike."""
+
+    def shard(self, number: int, count: int) -> list[list[Step]]:
+        """The groups of one of several machines, ``number`` from 1 to ``count``: each has its own.
+
+        Raises:
+            InputError: if there is no such shard, or none of the groups is left for it.
+        """
+        if not 1 <= number <= count:
+            raise InputError(f"shard: expected 1/{count} to {count}/{count}, came {number}/{count}")
+        if number > len(self.groups):
+            raise InputError(
+                f"shard {number}/{count}: nothing to do, the experiment has {len(self.groups)} trainings"
+            )
+        return self.groups[number - 1 :: count]
+
+
+def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment in a YAML file, or the shipped one of that name (``"table1"``), with overrides put in.
+
+    Args:
+        path_or_name: A path, or a shipped experiment's name without folder and suffix.
+        overrides: ``key=value`` with a key of the experiment (``seeds=[0, 1]``, ``base=h36m_gt``), or else a
+            key of the config (``data.path=cmu17.npz``), which changes all cells.
+
+    Raises:
+        InputError: naming every fault of the file and of the overrides that are its own; or if the experiment
+            itself sets what one of the others would change.
+    """
+    folder = resource_folder("configs") / "experiments"
+    content, source, faults = read_shipped(path_or_name, folder, "experiments")
+    own = {item.name for item in fields(Experiment)}
+    keys = {override: override.partition("=")[0] for override in overrides}
+    for_itself = [override for override in overrides if keys[override].split(".")[0] in own]
+    experiment = read_settings(Experiment, content, source, for_itself, faults, _conflicts)
+    for_all = [override for override in overrides if override not in for_itself]
+    parts: tuple[Row | Column, ...] = (*experiment.rows, *experiment.columns)
+    varied = {override.partition("=")[0] for part in parts for override in part.overrides}
+    for override in for_all:
+        if keys[override] in varied:
+            raise InputError(
+                f"override {override!r}: {keys[override]} is what the cells of {source} differ in"
+            )
+        if keys[override] == "seed":
+            raise InputError(f"override {override!r}: the seeds of an experiment are seeds=[...]")
+    return replace(experiment, overrides=(*experiment.overrides, *for_all))
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Reads the config of every cell. Cells with equal configs share a training.
+
+    Raises:
+        InputError: if a config cannot be read, naming the faults of all cells; or if two cells have one name.
+    """
+    base = load_config(experiment.base, experiment.overrides)
+    folder = Path(base.output) / experiment.name
+    faults: list[str] = []
+    cells: list[Cell] = []
+    steps: dict[str, Step] = {}  # by digest
+    groups: dict[Path, list[Step]] = {}
+    columns: Sequence[Column | None] = experiment.columns or (None,)
+    for seed, row, column in product(experiment.seeds, experiment.rows, columns):
+        parts: tuple[Row | Column, ...] = (row,) if column is None else (row, column)
+        name = " ".join(part.name for part in parts)
+        overrides = [override for part in parts for override in part.overrides]
+        evaluate = tuple(override for part in parts for override in part.evaluate)
+        trained = " ".join(part.name for part in parts if part.overrides) or (base.name if evaluate else name)
+        settings = (f"name={experiment.name}-{_slug(trained)}", f"output={folder}", f"seed={seed}")
+        try:
+            config = load_config(experiment.base, [*experiment.overrides, *overrides, *settings])
+            scored = config_from_dict(config_to_dict(config), "evaluate", evaluate)
+            if scored.model != config.model:
+                raise InputError("evaluate: model.* is what the training made it")
+            Skeleton.load(config.skeleton)
+        except InputError as error:
+            faults.append(f"{name}: {error}")
+            continue
+        place = f"{_slug(trained)}-seed{seed}"
+        step = Step(f"{trained} seed {seed}", place, folder / place, config)
+        training = step = steps.setdefault(step.digest, step)
+        if evaluate:
+            place = f"{training.name}/{_slug(name)}"
+            step = Step(f"{name} seed {seed}", place, folder / place, config, training.folder, evaluate)
+            step = steps.setdefault(step.digest, step)
+        cells.append(Cell(row.name, column.name if column else "", seed, step))
+        group = groups.setdefault(training.folder, [training])
+        if group[0] != training:
+            faults.append(f"{name}: its training would lie in the folder {training.name} of another one")
+        elif step not in group:
+            group.append(step)
+    names = [step.name for group in groups.values() for step in group]
+    faults += [
+        f"{name}: two cells have this name" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if faults:
+        faults = list(dict.fromkeys(faults))
+        raise InputError("\n".join(f"{experiment.name}: {fault}" for fault in faults))
+    return Plan(experiment, folder, cells, list(groups.values()))
+
+
+def identity(config: Config) -> dict[str, object]:
+    """The settings that a result depends on, where they are not the defaults, under their dotted keys.
+
+    Of the motion only the file's name is among them, since it lies elsewhere on every machine. Without the
+    defaults a result stays what it is when the config gets a new setting.
+    """
+    defaults = flatten(config_to_dict(Config(name="", skeleton="")))
+    settings = {
+        key: value for key, value in flatten(config_to_dict(config)).items() if value != defaults[key]
+    }
+    if config.data.path is not None:
+        settings["data.path"] = Path(config.data.path).name
+    return {key: value for key, value in settings.items() if key.split(".")[0] not in ("name", *PLACES)}
+
+
+def _conflicts(experiment: Experiment) -> Iterator[Fault]:
+    if not experiment.rows:
+        yield ("rows",), "expected at least one, came none"
+    expected = len(experiment.columns) or len(experiment.metrics)
+    of_what = "column" if experiment.columns else "metric"
+    for kind in ("rows", "columns"):
+        names = [part.name for part in getattr(experiment, kind)]
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                yield (f"{kind}[{position}].name",), f"expected another name than {kind}[{names.index(name)}]"
+    for position, row in enumerate(experiment.rows):
+        if row.published and len(row.published) != expected:
+            reason = f"expected {expected}, one for each {of_what}, came {len(row.published)}"
+            yield (f"rows[{position}].published", "columns", "metrics"), reason
+
+
+def _slug(name: str) -> str:
+    """The name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "cell"

@@ -1,0 +1,356 @@
+"""Results of experiments: of each step as JSON, of all cells as CSV, and the tables made of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from gcnpose.config import Config
+from gcnpose.errors import InputError
+from gcnpose.experiment import Experiment, Metric, Step
+from gcnpose.files import replacing
+from gcnpose.protocols import PROTOCOLS
+from gcnpose.report import COLUMNS, DECIMALS, Table, as_latex, as_markdown, as_text, number
+from gcnpose.tracking import environment
+
+METRICS: tuple[str, ...] = get_args(Metric)
+TITLES = {
+    **{metric: f"{title}, mm" if metric.endswith("_mm") else title for metric, title in COLUMNS.items()},
+    "mpjve_mm": "MPJVE, mm per frame",
+    "keypoints_error_px": "2D error, px of 1000",
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result is from."""
+
+    command: str
+    commit: str
+    machine: str
+
+    @classmethod
+    def of_this_machine(cls, command: str, config: Config) -> Provenance:
+        """The commit is the working folder's, as it is now."""
+        found = environment()
+        commit = found.get("mlflow.source.git.commit", "")[:7]
+        if found.get("mlflow.source.git.dirty") == "true":
+            commit += " with changes"
+        processor = f"{found['cpu']}, {os.cpu_count()} cores"
+        return cls(command, commit, processor if config.device == "cpu" else found.get("gpu", processor))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a step."""
+
+    metrics: Mapping[str, float | None]
+    """By name; empty where it failed, None where it is not defined."""
+    failure: str
+    """What went wrong; empty where nothing did."""
+    training: str
+    """The schedule."""
+    scored: str
+    """What was scored, and how."""
+    command: str
+    commit: str
+    machine: str
+    date: str
+
+
+class Entry(NamedTuple):
+    """A result in its place in the table."""
+
+    row: str
+    column: str
+    seed: int
+    result: Result
+
+
+def read_report(step: Step, provenance: Provenance) -> Result:
+    """The result of a step that has left its report."""
+    report = json.loads(step.report.read_text(encoding="utf-8"))
+    protocol = PROTOCOLS[report["protocol"]]
+    scores = {**report[protocol.mean], "keypoints_error_px": report["keypoints_error_px"]}
+    scored = (
+        f"{report['frames']:,} frames, {protocol.mean.replace('_', ' ')}, protocol {protocol.name}, "
+        f"lifted by {report['method']}"
+    )
+    metrics = {metric: scores[metric] for metric in METRICS}
+    return Result(metrics, "", _training(step.config), scored, date=_today(), **asdict(provenance))
+
+
+def failure(step: Step, reason: str, provenance: Provenance) -> Result:
+    """The result of a step that failed."""
+    return Result({}, reason, _training(step.config), "", date=_today(), **asdict(provenance))
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def _training(config: Config) -> str:
+    """Data and schedule in words."""
+    train, data = config.train, config.data
+    source = Path(data.path).name if data.path else "embedded motion"
+    steps = "all windows" if train.steps_per_epoch is None else f"{train.steps_per_epoch} steps"
+    windows = f"{train.batch_size} windows of {data.window} frames a step"
+    return f"{source}, {train.epochs} epochs of {steps}, {windows}"
+
+
+def dump_result(step: Step, result: Result) -> str:
+    """The result as JSON that :func:`parse_result` takes for the same step only."""
+    return json.dumps({"digest": step.digest, **asdict(result)})
+
+
+def parse_result(step: Step, text: str) -> Result | None:
+    """The result in a text, if it is one of this step as it is configured now."""
+    try:
+        content = json.loads(text)
+    except ValueError:  # cut off by a store that takes no longer texts
+        return None
+    return Result(**content) if content.pop("digest", None) == step.digest else None
+
+
+def write_csv(entries: Iterable[Entry], path: Path) -> None:
+    """Writes a row per entry, the metrics to four decimals."""
+    about = [item.name for item in fields(Result) if item.name != "metrics"]
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "column", "seed", *METRICS, *about])
+        for row, column, seed, result in entries:
+            values = [result.metrics.get(metric) for metric in METRICS]
+            rounded = ["" if value is None else round(value, 4) for value in values]
+            writer.writerow([row, column, seed, *rounded, *(getattr(result, name) for name in about)])
+
+
+def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
+    """What :func:`write_csv` wrote of an experiment.
+
+    Raises:
+        InputError: if there is no such file, it is another, or the experiment does not have its cells.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            entries = [_entry(row) for row in csv.DictReader(file)]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; the experiment writes it") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the results of an experiment ({error})") from error
+    rows, columns = ([part.name for part in parts] for parts in (experiment.rows, experiment.columns))
+    for row, column, *_ in entries:
+        if row not in rows or column not in (columns or [""]):
+            cell = " ".join(filter(None, (row, column)))
+            raise InputError(f"{path}: {experiment.name} has no cell {cell!r} any more; run it again")
+    return entries
+
+
+def _entry(row: Mapping[str, str]) -> Entry:
+    metrics = {metric: float(row[metric]) if row[metric] else None for metric in METRICS}
+    about = {item.name: row[item.name] for item in fields(Result) if item.name != "metrics"}
+    return Entry(row["row"], row["column"], int(row["seed"]), Result(metrics, **about))
+
+
+class Summary(NamedTuple):
+    """A cell over its seeds."""
+
+    mean: float
+    """NaN where no seed has come to a figure."""
+    spread: float
+    """Standard deviation of the sample; 0 of a single one."""
+    seeds: int
+    """How many have."""
+
+
+def summarise(entries: Iterable[Entry], row: str, column: str, metric: str) -> Summary:
+    """Mean and spread of a metric over the seeds of a cell."""
+    values = [
+        value
+        for entry in entries
+        if (entry.row, entry.column) == (row, column)
+        and (value := entry.result.metrics.get(metric)) is not None
+        and math.isfinite(value)
+    ]
+    if not values:
+        return Summary(math.nan, 0.0, 0)
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Summary(statistics.mean(values), spread, len(values))
+
+
+def make_tables(experiment: Experiment, entries: Sequence[Entry]) -> list[Table]:
+    """A table per metric where the experiment has columns, else one with a column per metric.
+
+    Published figures stand in a row below ours, or in a column beside.
+    """
+    if experiment.columns:
+        return [_grid(experiment, entries, metric) for metric in experiment.metrics]
+    beside = [
+        any(row.published[position : position + 1] not in ((), (None,)) for row in experiment.rows)
+        for position in range(len(experiment.metrics))
+    ]
+    header = [experiment.rows_are]
+    for metric, shown in zip(experiment.metrics, beside, strict=True):
+        header += [TITLES[metric], "published"] if shown else [TITLES[metric]]
+    rows = []
+    for row in experiment.rows:
+        cells = [row.name]
+        for position, (metric, shown) in enumerate(zip(experiment.metrics, beside, strict=True)):
+            cells.append(_cell(experiment, entries, row.name, "", metric))
+            if shown:
+                cells.append(number(row.published[position] if row.published else None, _decimals(metric)))
+        rows.append(cells)
+    return [Table(experiment.title, header, rows)]
+
+
+def _grid(experiment: Experiment, entries: Sequence[Entry], metric: str) -> Table:
+    corner = " / ".join(filter(None, (experiment.rows_are, experiment.columns_are)))
+    rows = []
+    for row in experiment.rows:
+        names = [column.name for column in experiment.columns]
+        rows.append([row.name, *(_cell(experiment, entries, row.name, name, metric) for name in names)])
+        if row.published and metric == experiment.metrics[0]:
+            figures = (number(value, _decimals(metric)) for value in row.published)
+            rows.append([f"{row.name}, published", *figures])
+    header = [corner, *(column.name for column in experiment.columns)]
+    return Table(f"{experiment.title}: {TITLES[metric]}", header, rows)
+
+
+def _cell(experiment: Experiment, entries: Sequence[Entry], row: str, column: str, metric: str) -> str:
+    summary = summarise(entries, row, column, metric)
+    if summary.seeds == 0:
+        failed = any(e.result.failure for e in entries if (e.row, e.column) == (row, column))
+        return "failed" if failed else "-"
+    text = number(summary.mean, _decimals(metric))
+    if summary.seeds > 1:
+        text += f" ± {number(summary.spread, _decimals(metric))}"
+    wanted = len(experiment.seeds)
+    return text if summary.seeds == wanted else f"{text} ({summary.seeds} of {wanted})"
+
+
+def score_text(experiment: Experiment, result: Result) -> str:
+    """The first metric of a result, with its name."""
+    metric = experiment.metrics[0]
+    return f"{TITLES[metric].partition(',')[0]} {number(result.metrics[metric], _decimals(metric))}"
+
+
+def _decimals(metric: str) -> int:
+    return DECIMALS.get(metric, 1)
+
+
+def make_notes(experiment: Experiment, entries: Sequence[Entry]) -> list[str]:
+    """What the figures mean nothing without: the schedule, what was scored, what failed, the source."""
+    scored = [entry for entry in entries if not entry.result.failure]
+    seeds = ", ".join(map(str, sorted({entry.seed for entry in entries})))
+    spread = ", mean ± standard deviation" if len(experiment.seeds) > 1 else ""
+    notes = []
+    if scored:
+        trainings = "; or ".join(dict.fromkeys(entry.result.training for entry in scored))
+        notes += [
+            f"trained on {trainings}; seed {seeds}{spread}",
+            f"scored: {'; or '.join(dict.fromkeys(entry.result.scored for entry in scored))}",
+        ]
+    notes += [
+        f"failed: {' '.join(filter(None, entry[:2]))} seed {entry.seed}: {entry.result.failure}"
+        for entry in entries
+        if entry.result.failure
+    ]
+    if experiment.published:
+        notes.append(f"published figures: {experiment.published}")
+    return notes + ([experiment.notes] if experiment.notes else [])
+
+
+def format_text(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    return "\n".join([*(as_text(table) + "\n" for table in tables), *notes])
+
+
+def format_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    return "\n".join([*(as_markdown(table) + "\n" for table in tables), *(f"- {note}" for note in notes)])
+
+
+def format_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    return "\n".join([*(as_latex(table) + "\n" for table in tables), *(f"% {note}" for note in notes)])
+
+
+def write_tables(experiment: Experiment, entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Writes the table in Markdown and LaTeX and, where there is a figure, the plot; all named as it is."""
+    tables, notes = make_tables(experiment, entries), make_notes(experiment, entries)
+    texts = {".md": format_markdown(tables, notes), ".tex": format_latex(tables, notes)}
+    files = []
+    for suffix, text in texts.items():
+        files.append(folder / f"{experiment.name}{suffix}")
+        with replacing(files[-1]) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
+    if any(not entry.result.failure for entry in entries):
+        files.append(folder / f"{experiment.name}.png")
+        _draw(experiment, entries, files[-1])
+    return files
+
+
+def _draw(experiment: Experiment, entries: Sequence[Entry], path: Path) -> None:
+    """Lines over the columns; bars where there are none."""
+    from gcnpose.viz.comparison import Point, draw_bars, draw_lines
+
+    metrics = [metric for metric in experiment.metrics if metric != experiment.x]
+    if not experiment.columns:
+        bars = {}
+        for place, metric in enumerate(metrics):
+            bars[TITLES[metric]] = {
+                row.name: Point(
+                    0.0,
+                    *summarise(entries, row.name, "", metric)[:2],
+                    _figure(row.published, place),
+                )
+                for row in experiment.rows
+            }
+        draw_bars(bars, path, experiment.title)
+        return
+    names = [column.name for column in experiment.columns]
+    ticks = None
+    try:
+        places = [float(name) for name in names]
+    except ValueError:
+        places, ticks = list(map(float, range(len(names)))), names
+    lines = {}
+    for metric in metrics:
+        lines[TITLES[metric]] = {
+            row.name: [
+                Point(
+                    summarise(entries, row.name, name, experiment.x).mean if experiment.x else places[column],
+                    *summarise(entries, row.name, name, metric)[:2],
+                    _figure(row.published, column) if metric == experiment.metrics[0] else math.nan,
+                )
+                for column, name in enumerate(names)
+            ]
+            for row in experiment.rows
+        }
+    axis = TITLES[experiment.x] if experiment.x else experiment.columns_are
+    draw_lines(lines, path, experiment.title, axis, None if experiment.x else ticks)
+
+
+def _figure(published: Sequence[float | None], position: int) -> float:
+    figure = published[position] if published else None
+    return math.nan if figure is None else figure
+
+
+def insert_table(document: Path, name: str, markdown: str) -> None:
+    """Puts a table into a Markdown file, in place of what stands between its two marks.
+
+    Raises:
+        InputError: if the file does not have the marks.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    text = document.read_text(encoding="utf-8")
+    between = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
+    if len(between.findall(text)) != 1:
+        raise InputError(f"{document}: expected the lines {begin} and {end} once, one after the other")
+    with replacing(document) as partial:
+        partial.write_text(between.sub(lambda _: f"{markdown}\n", text), encoding="utf-8")

@@ -1,0 +1,100 @@
+"""Results of an experiment as lines or bars, with the published ones beside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#666666")  # told apart by all
+PUBLISHED_COLOUR = "#333333"
+
+
+class Point(NamedTuple):
+    """A figure with its spread, and what was published of it; NaN where there is none."""
+
+    place: float
+    value: float
+    spread: float
+    published: float
+
+
+def draw_lines(
+    panels: Mapping[str, Mapping[str, Sequence[Point]]],
+    path: str | Path,
+    title: str,
+    axis_title: str,
+    ticks: Sequence[str] | None = None,
+) -> None:
+    """A panel for each metric, a line through the points of each series, dashed through the published ones.
+
+    Args:
+        panels: By metric and name of the series, its points from left to right.
+        path: The PNG file.
+        title: Above all.
+        axis_title: What the places are.
+        ticks: What stands at the places 0, 1, 2, ...; None: their values.
+    """
+    figure, axes = _figure(len(panels), 4.0, title)
+    for axis, (metric, lines) in zip(axes, panels.items(), strict=True):
+        for number, (name, points) in enumerate(lines.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            places, values, spreads, published = zip(*points, strict=True)
+            axis.errorbar(
+                places, values, spreads, marker="o", capsize=3 * any(spreads), color=colour, label=name
+            )
+            axis.plot(places, published, linestyle="--", marker=".", color=colour, alpha=0.6)
+        axis.set(xlabel=axis_title, ylabel=metric)
+        if ticks is not None:
+            axis.set_xticks(range(len(ticks)), ticks)
+        _legend(axis, _any_published(lines.values()))
+    figure.savefig(path, format="png")
+
+
+def draw_bars(panels: Mapping[str, Mapping[str, Point]], path: str | Path, title: str) -> None:
+    """A panel for each metric, a bar for each name, a mark where the published figure is.
+
+    Args:
+        panels: By metric and name of the bar.
+        path: The PNG file.
+        title: Above all.
+    """
+    bars = max(len(points) for points in panels.values())
+    figure, axes = _figure(len(panels), 1.2 + 0.4 * bars, title)
+    for number, (axis, (metric, points)) in enumerate(zip(axes, panels.items(), strict=True)):
+        for place, point in enumerate(points.values()):
+            spread = point.spread or None
+            axis.barh(place, point.value, xerr=spread, color=COLOURS[0], capsize=3, height=0.6)
+            axis.plot(point.published, place, "d", color=PUBLISHED_COLOUR)
+        axis.set_yticks(range(len(points)), points if number == 0 else [""] * len(points))
+        axis.set(xlabel=metric, ylim=(len(points) - 0.5, -0.5))
+        if _any_published([points.values()]):
+            mark = Line2D([], [], marker="d", linestyle="", color=PUBLISHED_COLOUR, label="published")
+            axis.legend(handles=[mark], frameon=False, fontsize=8)
+    figure.savefig(path, format="png")
+
+
+def _figure(panels: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(5.0 * panels + 1.0, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def _any_published(series: Iterable[Iterable[Point]]) -> bool:
+    return any(not math.isnan(point.published) for points in series for point in points)
+
+
+def _legend(axis: Axes, published: bool) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    if published:
+        handles.append(Line2D([], [], linestyle="--", marker=".", color=PUBLISHED_COLOUR))
+        labels.append("published")
+    if len(handles) > 1:
+        axis.legend(handles, labels, frameon=False, fontsize=8)
