@@ -6,11 +6,13 @@ What MLflow cannot take, because the server is down or the disk full, costs the 
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import platform
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,6 +57,7 @@ _SERVER = {
     "PYTHONSAFEPATH": "1",  # else a click.py in the working folder would be taken for the library
     "PYTHONWARNINGS": "ignore",
 }
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _LOCK_SECONDS = 10.0  # for another run that is just writing
 _LONGEST_VALUE = 5000  # characters of a parameter or a tag that every server of MLflow 3 takes
@@ -187,8 +190,6 @@ class Tracker:
             context: What it was used for: ``"train"``, ``"validation"``, ``"test"``.
             profile: Its size and make-up, in types that JSON has.
         """
-        import json
-
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
@@ -429,12 +430,75 @@ def serve_ui(config: TrackingConfig, port: int = 5000) -> None:
     page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     if uri.startswith(("http://", "https://")):
         print(f"{_masked(uri.rstrip('/'))}/{page}")
+        return
+    try:
+        with _server(uri, port) as process:
+            print(f"http://127.0.0.1:{port}/{page}\nCtrl-C ends it.", flush=True)
+            process.wait()
+    except KeyboardInterrupt:
+        return
+    raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
+
+
+def photograph_comparison(
+    config: TrackingConfig, tags: Mapping[str, str], picture: Path, port: int = 5000
+) -> None:
+    """Has a browser without a window take a picture of the page on which MLflow compares some runs.
+
+    Args:
+        config: Where the runs are.
+        tags: Those of the runs to compare; finished ones only.
+        picture: The PNG file.
+        port: For MLflow's server, where the store is none.
+
+    Raises:
+        InputError: if the store cannot be used, has no such runs, the port is taken or no browser is there.
+        RunError: if MLflow's server or the browser fails.
+    """
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
+        raise InputError(f"no browser to take the picture with: none of {', '.join(_BROWSERS)} is installed")
+    with _store_needed(config):
+        uri = tracking_uri(config)
+        client = _connect(uri)
+        experiment_id = _experiment_id(client, uri, config.experiment)
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        condition = " and ".join([*conditions, "attributes.status = 'FINISHED'"])
+        runs = client.search_runs([experiment_id], condition, order_by=["attributes.start_time ASC"])
+    if not runs:
+        raise InputError(f"MLflow at {_masked(uri)} has no finished runs with the tags {dict(tags)}")
+    ids, experiment_ids = ([run.info.run_id for run in runs], [experiment_id])
+    page = f"#/compare-runs?runs={quote(json.dumps(ids))}&experiments={quote(json.dumps(experiment_ids))}"
+    if uri.startswith(("http://", "https://")):
+        _photograph(browser, f"{uri.rstrip('/')}/{page}", picture)
     else:
-        _serve(uri, port, page)
+        with _server(uri, port):
+            _photograph(browser, f"http://127.0.0.1:{port}/{page}", picture)
 
 
-def _serve(uri: str, port: int, page: str) -> None:
-    """Runs MLflow's server until it is interrupted."""
+def _photograph(browser: str, address: str, picture: Path) -> None:
+    with tempfile.TemporaryDirectory() as profile:
+        command = [browser, "--headless", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}"]
+        command += [
+            "--window-size=1600,1400",
+            "--virtual-time-budget=20000",
+            f"--screenshot={picture}",
+            address,
+        ]
+        if os.geteuid() == 0:
+            command.insert(1, "--no-sandbox")  # without it none runs as root
+        picture.unlink(missing_ok=True)
+        try:
+            subprocess.run(command, capture_output=True, timeout=120, check=True)
+        except subprocess.SubprocessError as error:
+            raise RunError(f"the browser took no picture: {error}") from error
+    if not picture.is_file():
+        raise RunError(f"the browser took no picture of {_masked(address)}")
+
+
+@contextmanager
+def _server(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """MLflow's server on this machine, once it answers; it ends with the context, as on SIGTERM."""
     with socket.socket() as probe:
         # A server that has just ended is no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -452,16 +516,13 @@ def _serve(uri: str, port: int, page: str) -> None:
             try:
                 while process.poll() is None and not _answers(port):
                     time.sleep(0.2)
-                if process.poll() is None:
-                    print(f"http://127.0.0.1:{port}/{page}\nCtrl-C ends it.", flush=True)
-                process.wait()
+                if process.poll() is not None:
+                    raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
+                yield process
             finally:
                 _end_session(process)
-    except KeyboardInterrupt:
-        return
     finally:
         signal.signal(signal.SIGTERM, before)
-    raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
 
 
 def _trace(model: LiftingNetwork, path: Path) -> None:

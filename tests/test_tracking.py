@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import mlflow
 import numpy as np
@@ -29,7 +31,14 @@ from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
 from gcnpose.nn import UGCN
 from gcnpose.skeleton import Skeleton
-from gcnpose.tracking import Tracker, environment, flatten, serve_ui, shared_run
+from gcnpose.tracking import (
+    Tracker,
+    environment,
+    flatten,
+    photograph_comparison,
+    serve_ui,
+    shared_run,
+)
 from tests.mlflow_server import FakeServer, serving
 from tests.motions import past_the_beginning
 
@@ -715,6 +724,66 @@ def test_the_page_of_a_local_store_is_served(
     experiment = experiment_of(tracking_uri).experiment_id
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     assert capsys.readouterr().out == f"http://127.0.0.1:{port}/{page}\nCtrl-C ends it.\n"
+
+
+@pytest.fixture
+def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in that writes its last argument, an address, as the picture."""
+    path = tmp_path / "browser"
+    path.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, sys\n"
+        "(picture,) = [a.split('=')[1] for a in sys.argv if a.startswith('--screenshot=')]\n"
+        "pathlib.Path(picture).write_text(sys.argv[-1])\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setattr(tracking, "_BROWSERS", ("nothing-of-this-name", str(path)))
+    return path
+
+
+def test_a_picture_of_the_comparison(
+    tracking_uri: str, tmp_path: Path, browser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    for cell, failed in (("a", False), ("b", True), ("c", False)):
+        with Tracker.start(config(tracking_uri), cell, {}, {"experiment": "table1"}) as tracker:
+            tracker.finish("FAILED" if failed else "FINISHED")
+        ids += [] if failed else [tracker.run_id]
+    with Tracker.start(config(tracking_uri), "d", {}, {"experiment": "table2"}):
+        pass
+    served = []
+
+    @contextlib.contextmanager
+    def server(uri: str, port: int) -> Iterator[None]:
+        served.append((uri, port))
+        yield
+
+    monkeypatch.setattr(tracking, "_server", server)
+    picture = tmp_path / "compare.png"
+    photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture, 5123)
+    address = unquote(picture.read_text())
+    experiment = experiment_of(tracking_uri).experiment_id
+    runs = json.dumps(ids)
+    assert address == f'http://127.0.0.1:5123/#/compare-runs?runs={runs}&experiments=["{experiment}"]'
+    assert served == [(tracking_uri, 5123)]
+
+    with pytest.raises(InputError, match=r"has no finished runs with the tags \{'experiment': 'table3'\}$"):
+        photograph_comparison(config(tracking_uri), {"experiment": "table3"}, picture)
+    browser.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(RunError, match=r"the browser took no picture: .* status 3"):
+        photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture)
+    browser.write_text("#!/bin/sh\n")
+    with pytest.raises(RunError, match=r"^the browser took no picture of http://127"):
+        photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture)
+    monkeypatch.setattr(tracking, "_BROWSERS", ("nothing-of-this-name",))
+    with pytest.raises(InputError, match="none of nothing-of-this-name is installed"):
+        photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture)
+
+
+def test_a_server_that_ends_before_it_answers(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RunError, match="ended by itself with exit status 1"):
+        serve_ui(config(tracking_uri), 0)
 
 
 def test_a_port_in_use_is_bad_input(tracking_uri: str) -> None:
