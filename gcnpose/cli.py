@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 
 from gcnpose.commands import benchmark, draw, evaluate, experiment, export, predict, prepare_data, train, ui
 from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
@@ -29,13 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # With subcommands of its own it cannot.
     alone = given and given[0] not in _WITH_SUBCOMMANDS
     parser_of_command = commands.choices.get(given[0]) if alone else None
-    with _only_the_first_tells_of_usage():
+    several = "LOCAL_WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1  # started by torchrun
+    with _only_the_first_tells_of_usage() if several else nullcontext():
         options = (
             parser_of_command.parse_intermixed_args(given[1:])
             if parser_of_command
             else parser.parse_args(given)
         )
-        if given[0] != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if several and given[0] != "train":
             parser.error(f"only train runs in several processes, not {given[0]}")
     try:
         options.run(options)
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _only_the_first_tells_of_usage() -> Iterator[None]:
-    """Of several processes that torchrun started; all of them got the same arguments."""
-    if os.environ.get("RANK", "0") == "0":
+    """Of several processes, which all got the same arguments."""
+    if os.environ["RANK"] == "0":
         yield
         return
     try:

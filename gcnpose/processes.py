@@ -37,6 +37,7 @@ _STORE_LOST = "the connection to the first machine is lost"
 _BEAT_SECONDS = 0.5
 _LOOK_SECONDS = 2.0  # without a beat means dead, where there is a reason to look
 _SILENCE_SECONDS = 60.0  # without a beat means dead, without any other sign of it
+_ARRIVAL_SECONDS = 600.0  # for the first beat; libraries may load slowly on another machine
 _DEFERENCE_SECONDS = 5.0  # for the first process to meet the same fault
 _GRACE_SECONDS = 20.0  # for a process to end by itself after another has said why
 
@@ -134,15 +135,15 @@ def joined() -> Iterator[Processes]:
         SystemExit: in place of an error inside, in a process that leaves it to another to speak.
         InputError, RunError: in place of an error inside, if it was not that of the first process.
     """
-    if "WORLD_SIZE" not in os.environ:
-        yield Processes()
+    if "LOCAL_WORLD_SIZE" not in os.environ:
+        yield ALONE
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how torchrun ends a process
     rank, size, local_rank, local_size = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     )
     if size == 1:
-        yield Processes()
+        yield ALONE
         return
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
@@ -192,12 +193,13 @@ class _Watch:
 
     def last_word(self, error: BaseException) -> BaseException | None:
         """What is raised in place of an error, in the one process that speaks."""
-        foreseen = isinstance(error, (*UNUSABLE_INPUT, *FAILED_RUN))
         stopped = isinstance(error, KeyboardInterrupt | StoppedError)
+        foreseen = isinstance(error, (*UNUSABLE_INPUT, *FAILED_RUN)) and not stopped
         try:
-            if self.rank > 0 and foreseen and not stopped:
+            if foreseen and self.rank > 0:
                 self._let_the_first_speak()
-            lost = [] if isinstance(error, InputError) or self._is_said() else self._lost()
+            # Where another one has died, connections break, and torchrun stops this one.
+            lost = [] if foreseen or self._is_said() else self._lost()
             if self.store.add("said", 1) > 1:
                 return None
         except dist.DistError:
@@ -222,11 +224,12 @@ class _Watch:
             try:
                 self.store.add(f"beats of {self.rank}", 1)
                 beats = self._beats(neighbour)
-                silent = silent + _BEAT_SECONDS if 0 < heard == beats else 0.0
+                silent = silent + _BEAT_SECONDS if beats == heard else 0.0
                 heard = beats
                 if self._is_said():
                     break
-                if silent >= _SILENCE_SECONDS and self.store.add("said", 1) == 1:
+                patience = _SILENCE_SECONDS if heard else _ARRIVAL_SECONDS
+                if silent >= patience and self.store.add("said", 1) == 1:
                     _say(f"rank {neighbour} was not heard of for {silent:g} s; {_HOW_TO_GO_ON}")
                     os._exit(1)
             except dist.DistError:

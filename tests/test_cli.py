@@ -431,8 +431,8 @@ def test_tags(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) ->
     assert fails(2, "train", experiment, "--tag", "red") == "--tag: expected NAME=VALUE, came 'red'"
     assert fails(2, "evaluate", "x", "--tag", "=x") == "--tag: expected NAME=VALUE, came '=x'"
     given = []
-    monkeypatch.setattr(run, "train", lambda config, say, tags: given.append(tags))
-    monkeypatch.setattr(run, "resume", lambda folder, say, tags: given.append(tags))
+    monkeypatch.setattr(run, "train", lambda config, say, tags, processes: given.append(tags))
+    monkeypatch.setattr(run, "resume", lambda folder, say, tags, processes: given.append(tags))
     monkeypatch.setattr(run, "evaluate_checkpoint", lambda path, overrides, say, tags: given.append(tags))
     tags = ["--tag=cell=a b", "--tag", "sum=1+1=2"]
     for command in (["train", experiment], ["train", "--resume", "x"], ["evaluate", "x"]):

@@ -377,7 +377,7 @@ def test_input_that_one_process_lacks(tmp_path: Path, start: Callable[..., Pair]
 def test_only_the_first_tells_of_wrong_arguments(start: Callable[..., Pair]) -> None:
     pair = start("--bogus", prepare=in_no_hurry)
     assert pair.end() == [2, 2]
-    (usage, error), nothing_at_all = pair.said()
+    (usage, *_, error), nothing_at_all = pair.said()
     assert usage.startswith("usage: gcnpose train")
     assert error == "gcnpose train: error: unrecognized arguments: --bogus"
     assert nothing_at_all == []
@@ -391,6 +391,7 @@ def in_no_hurry(rank: int) -> None:
 def test_other_commands_run_in_one_process(
     rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", f"{rank}")
     monkeypatch.setattr(cli.time, "sleep", lambda seconds: None)
@@ -458,8 +459,22 @@ def test_parts_cover_a_batch() -> None:
     assert [list(range(12))[part] for part in parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
+def test_what_is_done_after_a_failure_is_not_interrupted() -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        with pytest.raises(ValueError, match="first"), Processes(0, 2).undisturbed_end():
+            assert [signal.getsignal(number) for number in numbers] == handlers
+            raise ValueError("first")
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
 def test_without_torchrun_an_error_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     with pytest.raises(ValueError, match=r"^of its own$"), joined() as alone:
         assert alone == ALONE
         raise ValueError("of its own")

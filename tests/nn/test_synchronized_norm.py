@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gcnpose.nn import UGCN
+from gcnpose.nn.st_block import ChannelNorm
 from gcnpose.nn.synchronized_norm import Gather, SynchronizedNorm, synchronize_norms
 from gcnpose.skeleton import Skeleton
 from tests.motions import past_the_beginning
@@ -93,16 +94,26 @@ def test_means_that_are_large_beside_the_deviations() -> None:
     torch.testing.assert_close(torch.cat(ours).double(), exact, rtol=0, atol=2e-3)
 
 
-def test_in_evaluation_nothing_is_gathered() -> None:
-    norm, rows = norm_and_rows()
-    expected = norm.eval()(rows)
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, ChannelNorm])
+def test_in_evaluation_nothing_is_gathered(kind: type[nn.BatchNorm1d]) -> None:
+    norm = kind(6).eval()
+    nn.init.normal_(norm.running_mean)
+    x = torch.randn(3, 6, 6)
+    expected = norm(x)
 
     def refuse(values: Tensor) -> Tensor:
         raise AssertionError
 
     mine = SynchronizedNorm(norm, refuse)
     assert not mine.training
-    assert torch.equal(mine(rows.view(3, 2, 3, 6)), expected.view(3, 2, 3, 6))
+    torch.testing.assert_close(mine(x), expected)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, ChannelNorm])
+def test_the_axis_is_that_of_the_norm(kind: type[nn.BatchNorm1d]) -> None:
+    x = torch.randn(3, 6, 6)
+    mine = SynchronizedNorm(kind(6), lambda values: values[None])
+    torch.testing.assert_close(mine(x), kind(6)(x))
 
 
 def test_rounded_input() -> None:
