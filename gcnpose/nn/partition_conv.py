@@ -85,7 +85,6 @@ class PartitionConv(MessagePassing):
         self.register_buffer("edge_index", torch.stack([source, target]), persistent=False)
         self.register_buffer("edge_weight", graph.edge_weight[:, None], persistent=False)
         self.register_buffer("adjacency", adjacency, persistent=False)
-        self.register_buffer("weights", adjacency.sum(dim=1).view(self.joints, -1), persistent=False)
         self.neighbour_sum = NeighbourSum(adjacency)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,8 +92,9 @@ class PartitionConv(MessagePassing):
             return self._sum(self.lin(x).unflatten(-1, (self.subsets, self.out_channels)).flatten(-3, -2))
         sums = self._sum(x).unflatten(-2, (self.joints, self.subsets)).flatten(-2)
         weight = self.lin.weight.unflatten(0, (self.subsets, -1)).transpose(0, 1).flatten(1)
+        of_subsets = self.adjacency.sum(dim=1).view(self.joints, -1)
         y = pointwise(sums, weight)
-        return y + (self.weights @ self.lin.bias.unflatten(0, (self.subsets, -1))).to(y.dtype)
+        return y + (of_subsets @ self.lin.bias.unflatten(0, (self.subsets, -1))).to(y.dtype)
 
     def _sum(self, x: Tensor) -> Tensor:
         """What the targets (..., targets, channels) get of the sources' messages (..., sources, channels)."""
