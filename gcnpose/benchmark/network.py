@@ -147,6 +147,8 @@ def time_step(
 ) -> Result:
     """A training step (forward, loss, backward, Adam) of UGCN and of the other formulations.
 
+    Other precisions than single are compared with the usual formulation in single precision.
+
     The share of a GPU's memory bandwidth is what :class:`Traffic` counts in a step, over what a large copy
     would move in the step's time. A CPU's caches hold much of a step, so there the share says nothing.
 
@@ -185,9 +187,14 @@ def time_step(
             torch.randn(*shape, 3, device=device),
             torch.ones(*shape[:2], dtype=torch.bool, device=device),
         )
+        steps = {
+            name: Step(other, precision, device) for name, other in formulations(network, skeleton).items()
+        }
+        if precision != "fp32":  # what it gains over single precision too
+            usual = UsualUGCN(network, skeleton.to_data())
+            steps = {f"{USUAL}, fp32": Step(usual, "fp32", device), **steps}
         calls, moved, kept = {}, [], []
-        for name, other in formulations(network, skeleton).items():
-            step = Step(other, precision, device)
+        for name, step in steps.items():
             kept.append(kept_bytes(partial(step.forward, batch)))
             with Traffic() as traffic:
                 step(batch)
