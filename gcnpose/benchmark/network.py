@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -72,7 +73,7 @@ def time_layer(
     """One graph convolution, forward and backward, by how it is written and how it sums messages.
 
     torch-scatter is timed where it is installed and can. With several numbers of joints it says up to which
-    number the dense product is faster than the best way of summing edge by edge.
+    number the dense product is faster than summing edge by edge.
 
     Args:
         axes: Numbers of windows (``batch-size``), ``frames`` and ``joints``; one may have several.
@@ -90,7 +91,7 @@ def time_layer(
 
     def measure(**size: int) -> list[Row]:
         frames, joints = size["batch-size"] * size["frames"], size["joints"]
-        graph = skeleton_of(joints).to_data().to(device)
+        graph = skeleton_of(joints).to_data()
         layers: dict[str, nn.Module] = {
             USUAL: UsualGraphConv(CHANNELS, CHANNELS, graph),
             PYG: PyGGraphConv(CHANNELS, CHANNELS, graph),
@@ -132,7 +133,7 @@ def time_layer(
     if axis == "joints":
         for name in edge_by_edge:
             joints = crossover(result.rows, axis, "dense", name)
-            found = f"up to {joints:.0f} joints" if joints else "at none or all of these numbers of joints"
+            found = f"up to {joints:.0f} joints" if math.isfinite(joints) else "at all of these sizes"
             result.notes.append(f"dense is faster than {name} {found}")
     return result
 
@@ -169,6 +170,8 @@ def time_step(
             raise InputError(f"benchmark: --frames must be a multiple of {strides}, not {size['frames']}")
     if loss_steps < 0:
         raise InputError(f"benchmark: --loss-steps must be at least 0, not {loss_steps}")
+    if loss_steps and device.type == "mps":
+        raise InputError("benchmark: --loss-steps needs double precision, which mps does not have")
     result = Result("step", {**axes, "precision": precision}, axis)
     if loss_steps:
         result.notes += compare_losses(loss_steps, device)
