@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -91,7 +92,7 @@ def time_layer(
 
     def measure(**size: int) -> list[Row]:
         frames, joints = size["batch-size"] * size["frames"], size["joints"]
-        graph = skeleton_of(joints).to_data().to(device)
+        graph = skeleton_of(joints).to_data()
         layers: dict[str, nn.Module] = {
             USUAL: UsualGraphConv(CHANNELS, CHANNELS, graph),
             PYG: PyGGraphConv(CHANNELS, CHANNELS, graph),
@@ -133,7 +134,7 @@ def time_layer(
     if axis == "joints":
         for name in sparse:
             joints = crossover(result.rows, axis, "dense", name)
-            found = f"up to {joints:.0f} joints" if joints else "at none or all of these numbers of joints"
+            found = f"up to {joints:.0f} joints" if math.isfinite(joints) else "at all of these sizes"
             result.notes.append(f"dense is faster than {name} {found}")
     return result
 
@@ -172,6 +173,8 @@ def time_step(
             raise InputError(f"benchmark: --frames must be a multiple of {strides}, not {size['frames']}")
     if loss_steps < 0:
         raise InputError(f"benchmark: --loss-steps must be at least 0, not {loss_steps}")
+    if loss_steps and device.type == "mps":
+        raise InputError("benchmark: --loss-steps needs double precision, which mps does not have")
     result = Result("step", {**axes, "precision": precision}, axis)
     if loss_steps:
         result.notes += compare_losses(loss_steps, device)

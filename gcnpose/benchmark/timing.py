@@ -194,16 +194,16 @@ def exponents(rows: Sequence[Row], axis: str) -> list[Row]:
     return growth
 
 
-def crossover(rows: Sequence[Row], axis: str, one: str, other: str) -> float | None:
-    """Size at which two variants take the same time, between two neighbouring sizes along straight lines of
-    log time over log size; None where one of them is faster at all sizes."""
+def crossover(rows: Sequence[Row], axis: str, one: str, other: str) -> float:
+    """Size up to which one variant is faster than another: infinity where at all sizes, 0 where not at the
+    smallest. Between two sizes it lies where straight lines of log time over log size meet."""
     ms = {(row["variant"], row[axis]): row["ms"] for row in rows}
     sizes = sorted({row[axis] for row in rows})
     ahead = [math.log(ms[one, size] / ms[other, size]) for size in sizes]
     for low, high, before, after in zip(sizes, sizes[1:], ahead, ahead[1:], strict=False):
         if before <= 0 < after:
             return float(low * (high / low) ** (before / (before - after)))
-    return None
+    return math.inf if ahead[0] <= 0 else 0.0
 
 
 def check_equal(what: str, outputs: Mapping[str, Tensor], tolerance: float = 1e-2) -> None:
@@ -217,7 +217,8 @@ def check_equal(what: str, outputs: Mapping[str, Tensor], tolerance: float = 1e-
     """
     first, *others = outputs
     for name in others:
-        difference = (outputs[name] - outputs[first]).double().norm() / outputs[first].double().norm()
+        one, other = (outputs[key].detach().cpu().double() for key in (first, name))
+        difference = (other - one).norm() / one.norm()
         if not difference <= tolerance:
             raise RunError(
                 f"benchmark: {what} of {name} and of {first} differ by {difference:.1e}, in parts of the "

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,8 +96,9 @@ def test_exponents_of_powers() -> None:
 def test_crossover_lies_where_the_lines_meet() -> None:
     rows = timings(dense=lambda n: n**2 / 30, sparse=lambda n: n)
     assert crossover(rows, "n", "dense", "sparse") == pytest.approx(30)
-    assert crossover(rows, "n", "sparse", "dense") is None
-    assert crossover(timings(dense=lambda n: n, sparse=lambda n: 2 * n), "n", "dense", "sparse") is None
+    rows = timings(dense=lambda n: n, sparse=lambda n: 2 * n)
+    assert crossover(rows, "n", "dense", "sparse") == math.inf
+    assert crossover(rows, "n", "sparse", "dense") == 0
 
 
 def test_variants_that_differ() -> None:
