@@ -104,7 +104,7 @@ def _training(config: Config) -> str:
     source = Path(data.path).name if data.path else "embedded motion"
     steps = "all windows" if train.steps_per_epoch is None else f"{train.steps_per_epoch} steps"
     windows = f"{train.batch_size} windows of {data.window} frames a step"
-    return f"{source}, {train.epochs} epochs of {steps}, {windows}"
+    return f"{source}, {train.epochs} epoch{'s' if train.epochs > 1 else ''} of {steps}, {windows}"
 
 
 def dump_result(step: Step, result: Result) -> str:

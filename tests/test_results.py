@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from gcnpose.config import Config
 from gcnpose.errors import InputError
-from gcnpose.experiment import Column, Experiment, Row, Step
+from gcnpose.experiment import Column, Experiment, Row, Step, load_experiment
 from gcnpose.results import (
     METRICS,
     Entry,
@@ -260,3 +261,29 @@ def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
         ]
     with pytest.raises(InputError, match="expected the lines <!-- three --> and <!-- end of three --> once"):
         insert_table(document, "three", "x")
+
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+DOCUMENT = CHECKOUT / "docs" / "experiments.md"
+MARKS = re.findall(r"^<!-- ([\w.-]+) -->$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_document_has_a_place_for_every_experiment() -> None:
+    shipped = {path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml")}
+    assert set(MARKS) == shipped != set()
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_tables_of_the_document_are_those_of_the_results(name: str, tmp_path: Path) -> None:
+    """What stands there is what ``--table-only --insert`` puts there; nothing where there are no results."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    file, copy = CHECKOUT / "results" / f"{name}.csv", tmp_path / "copy.md"
+    copy.write_text(text, encoding="utf-8")
+    if file.is_file():
+        experiment = load_experiment(name)
+        entries = read_csv(file, experiment)
+        table = format_markdown(make_tables(experiment, entries), make_notes(experiment, entries)) + "\n"
+        insert_table(copy, name, table)
+        assert copy.read_text(encoding="utf-8") == text
+    else:
+        assert f"<!-- {name} -->\n<!-- end of {name} -->\n" in text
