@@ -116,9 +116,9 @@ def parse_result(step: Step, text: str) -> Result | None:
     """The result in a text, if it is one of this step as it is configured now."""
     try:
         content = json.loads(text)
-    except ValueError:  # cut off by a store that takes no longer texts
+        return Result(**content) if content.pop("digest", None) == step.digest else None
+    except (ValueError, TypeError):  # cut off by a store that takes no longer texts, or of another version
         return None
-    return Result(**content) if content.pop("digest", None) == step.digest else None
 
 
 def write_csv(entries: Iterable[Entry], path: Path) -> None:

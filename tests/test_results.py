@@ -92,7 +92,8 @@ def test_a_result_is_read_back_by_the_same_step_only(step: Step) -> None:
     assert parse_result(moved, text) == result()
     for other in ({"config": dataclasses.replace(step.config, seed=1)}, {"evaluate": ("evaluation.step=1",)}):
         assert parse_result(dataclasses.replace(step, **other), text) is None
-    for damaged in (text[:100], "", "{}"):
+    digest = f'"digest": "{step.digest}"'
+    for damaged in (text[:100], "", "{}", f"{{{digest}}}", text.replace("machine", "place")):
         assert parse_result(step, damaged) is None
 
 
