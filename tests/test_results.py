@@ -192,6 +192,8 @@ def test_a_grid_has_a_table_per_metric() -> None:
 
 
 def test_a_list_has_a_column_per_metric() -> None:
+    velocity = dataclasses.replace(LIST, metrics=("mpjve_mm", "mpjpe_mm"))
+    assert make_tables(velocity, [])[0].rows[0] == ["cross", "-", "27.1", "-"], "as it was printed"
     (table,) = make_tables(LIST, entries(("cross", "", 0, result(51.04))))
     assert table.header == ["operator", "MPJPE, mm", "published", "MPJVE, mm per frame"]
     assert table.rows == [["cross", "51.0", "27.1", "2.35"], ["inner", "-", "30.2", "-"]]
@@ -207,12 +209,14 @@ def test_seeds_show_their_spread_and_those_that_are_missing() -> None:
     assert table.rows == [["cross", "51.0 ± 1.0"], ["inner", "40.0 (1 of 3)"]]
     notes = make_notes(seeds, entries(*full, *part))
     assert "seed 0, 1, 2, mean ± standard deviation" in notes[0]
+    more = dataclasses.replace(seeds, seeds=(0,))
+    assert make_tables(more, entries(*full, *part)) == [table], "of the seeds that there are"
 
 
 def test_notes_say_what_a_figure_depends_on() -> None:
     longer = [*FULL, Entry("inner", "12", 1, result(training="20 epochs"))]
     assert make_notes(dataclasses.replace(GRID, notes="More."), longer) == [
-        "trained on 9 epochs; or 20 epochs; seed 0, 1",
+        "trained on 9 epochs; or 20 epochs; seed 0, 1, mean ± standard deviation",
         "scored: 100 frames",
         "failed: inner 12 seed 0: the loss is not finite",
         "published figures: the paper's Table 1",
