@@ -121,8 +121,10 @@ def run_experiment(
     total = sum(map(len, groups))
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
-            pending = _pending(groups, _results(plan, shared))
+            done = _results(plan, shared)
+            pending = _pending(groups, done)
             _check_data(pending)
+            _share(plan, done, shared, tracker)
             grid = _Grid(plan, pending, command, jobs, say, launch, tracker)
             failed = grid.run(total)
             if tracking.enabled:
@@ -341,6 +343,13 @@ def _results(plan: Plan, shared: Mapping[str, str]) -> dict[str, Result]:
             if result is not None:
                 found[step.name] = result
     return found
+
+
+def _share(plan: Plan, done: Mapping[str, Result], shared: Mapping[str, str], tracker: Tracker) -> None:
+    """Puts results on the shared run that it lacks, because it was not to be had when they were made."""
+    steps = [step for group in plan.groups for step in group if step.name in done]
+    lacking = [step for step in steps if parse_result(step, shared.get(_tag(step), "{}")) is None]
+    tracker.log_tags({_tag(step): dump_result(step, done[step.name]) for step in lacking})
 
 
 def _pending(groups: Sequence[list[Step]], done: Mapping[str, Result]) -> list[list[Step]]:

@@ -29,6 +29,9 @@ TITLES = {
     "keypoints_error_px": "2D error, px of 1000",
 }
 
+PRINTED_DECIMALS = 1
+"""Of the published figures, whatever the metric."""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -104,7 +107,7 @@ def _training(config: Config) -> str:
     source = Path(data.path).name if data.path else "embedded motion"
     steps = "all windows" if train.steps_per_epoch is None else f"{train.steps_per_epoch} steps"
     windows = f"{train.batch_size} windows of {data.window} frames a step"
-    return f"{source}, {train.epochs} epochs of {steps}, {windows}"
+    return f"{source}, {train.epochs} epoch{'s' if train.epochs > 1 else ''} of {steps}, {windows}"
 
 
 def dump_result(step: Step, result: Result) -> str:
@@ -116,9 +119,9 @@ def parse_result(step: Step, text: str) -> Result | None:
     """The result in a text, if it is one of this step as it is configured now."""
     try:
         content = json.loads(text)
-    except ValueError:  # cut off by a store that takes no longer texts
+        return Result(**content) if content.pop("digest", None) == step.digest else None
+    except (ValueError, TypeError):  # cut off by a store that takes no longer texts, or of another version
         return None
-    return Result(**content) if content.pop("digest", None) == step.digest else None
 
 
 def write_csv(entries: Iterable[Entry], path: Path) -> None:
@@ -206,7 +209,7 @@ def make_tables(experiment: Experiment, entries: Sequence[Entry]) -> list[Table]
         for position, (metric, shown) in enumerate(zip(experiment.metrics, beside, strict=True)):
             cells.append(_cell(experiment, entries, row.name, "", metric))
             if shown:
-                cells.append(number(row.published[position] if row.published else None, _decimals(metric)))
+                cells.append(number(row.published[position] if row.published else None, PRINTED_DECIMALS))
         rows.append(cells)
     return [Table(experiment.title, header, rows)]
 
@@ -218,7 +221,7 @@ def _grid(experiment: Experiment, entries: Sequence[Entry], metric: str) -> Tabl
         names = [column.name for column in experiment.columns]
         rows.append([row.name, *(_cell(experiment, entries, row.name, name, metric) for name in names)])
         if row.published and metric == experiment.metrics[0]:
-            figures = (number(value, _decimals(metric)) for value in row.published)
+            figures = (number(value, PRINTED_DECIMALS) for value in row.published)
             rows.append([f"{row.name}, published", *figures])
     header = [corner, *(column.name for column in experiment.columns)]
     return Table(f"{experiment.title}: {TITLES[metric]}", header, rows)
@@ -232,7 +235,7 @@ def _cell(experiment: Experiment, entries: Sequence[Entry], row: str, column: st
     text = number(summary.mean, _decimals(metric))
     if summary.seeds > 1:
         text += f" ± {number(summary.spread, _decimals(metric))}"
-    wanted = len(experiment.seeds)
+    wanted = len({*experiment.seeds, *(entry.seed for entry in entries)})
     return text if summary.seeds == wanted else f"{text} ({summary.seeds} of {wanted})"
 
 
@@ -250,7 +253,7 @@ def make_notes(experiment: Experiment, entries: Sequence[Entry]) -> list[str]:
     """What the figures mean nothing without: the schedule, what was scored, what failed, the source."""
     scored = [entry for entry in entries if not entry.result.failure]
     seeds = ", ".join(map(str, sorted({entry.seed for entry in entries})))
-    spread = ", mean ± standard deviation" if len(experiment.seeds) > 1 else ""
+    spread = ", mean ± standard deviation" if "," in seeds else ""
     notes = []
     if scored:
         trainings = "; or ".join(dict.fromkeys(entry.result.training for entry in scored))

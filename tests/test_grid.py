@@ -425,6 +425,18 @@ def test_a_failure_on_another_machine(tracking_uri: str, tmp_path: Path) -> None
     assert runs(tracking_uri)[0].info.status == "FINISHED"
 
 
+def test_results_that_were_made_without_the_store_go_there_later(
+    finished: Path, tracking_uri: str, tmp_path: Path
+) -> None:
+    machines = [tmp_path / "one", tmp_path / "two"]
+    for folder in machines:
+        folder.mkdir()
+    copy(finished, machines[0])
+    for folder in machines:
+        assert go(tracked(folder, tracking_uri), folder)[0] == []
+        assert table(folder) == table(finished)
+
+
 def test_a_training_that_is_elsewhere_is_made_again_for_a_new_evaluation(
     tracking_uri: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from gcnpose.config import Config
 from gcnpose.errors import InputError
-from gcnpose.experiment import Column, Experiment, Row, Step
+from gcnpose.experiment import Column, Experiment, Row, Step, load_experiment
 from gcnpose.results import (
     METRICS,
     Entry,
@@ -91,7 +92,8 @@ def test_a_result_is_read_back_by_the_same_step_only(step: Step) -> None:
     assert parse_result(moved, text) == result()
     for other in ({"config": dataclasses.replace(step.config, seed=1)}, {"evaluate": ("evaluation.step=1",)}):
         assert parse_result(dataclasses.replace(step, **other), text) is None
-    for damaged in (text[:100], "", "{}"):
+    digest = f'"digest": "{step.digest}"'
+    for damaged in (text[:100], "", "{}", f"{{{digest}}}", text.replace("machine", "place")):
         assert parse_result(step, damaged) is None
 
 
@@ -190,6 +192,8 @@ def test_a_grid_has_a_table_per_metric() -> None:
 
 
 def test_a_list_has_a_column_per_metric() -> None:
+    velocity = dataclasses.replace(LIST, metrics=("mpjve_mm", "mpjpe_mm"))
+    assert make_tables(velocity, [])[0].rows[0] == ["cross", "-", "27.1", "-"], "as it was printed"
     (table,) = make_tables(LIST, entries(("cross", "", 0, result(51.04))))
     assert table.header == ["operator", "MPJPE, mm", "published", "MPJVE, mm per frame"]
     assert table.rows == [["cross", "51.0", "27.1", "2.35"], ["inner", "-", "30.2", "-"]]
@@ -205,12 +209,14 @@ def test_seeds_show_their_spread_and_those_that_are_missing() -> None:
     assert table.rows == [["cross", "51.0 ± 1.0"], ["inner", "40.0 (1 of 3)"]]
     notes = make_notes(seeds, entries(*full, *part))
     assert "seed 0, 1, 2, mean ± standard deviation" in notes[0]
+    more = dataclasses.replace(seeds, seeds=(0,))
+    assert make_tables(more, entries(*full, *part)) == [table], "of the seeds that there are"
 
 
 def test_notes_say_what_a_figure_depends_on() -> None:
     longer = [*FULL, Entry("inner", "12", 1, result(training="20 epochs"))]
     assert make_notes(dataclasses.replace(GRID, notes="More."), longer) == [
-        "trained on 9 epochs; or 20 epochs; seed 0, 1",
+        "trained on 9 epochs; or 20 epochs; seed 0, 1, mean ± standard deviation",
         "scored: 100 frames",
         "failed: inner 12 seed 0: the loss is not finite",
         "published figures: the paper's Table 1",
@@ -260,3 +266,29 @@ def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
         ]
     with pytest.raises(InputError, match="expected the lines <!-- three --> and <!-- end of three --> once"):
         insert_table(document, "three", "x")
+
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+DOCUMENT = CHECKOUT / "docs" / "experiments.md"
+MARKS = re.findall(r"^<!-- ([\w.-]+) -->$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_document_has_a_place_for_every_experiment() -> None:
+    shipped = {path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml")}
+    assert set(MARKS) == shipped != set()
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_tables_of_the_document_are_those_of_the_results(name: str, tmp_path: Path) -> None:
+    """What stands there is what ``--table-only --insert`` puts there; nothing where there are no results."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    file, copy = CHECKOUT / "results" / f"{name}.csv", tmp_path / "copy.md"
+    copy.write_text(text, encoding="utf-8")
+    if file.is_file():
+        experiment = load_experiment(name)
+        entries = read_csv(file, experiment)
+        table = format_markdown(make_tables(experiment, entries), make_notes(experiment, entries)) + "\n"
+        insert_table(copy, name, table)
+        assert copy.read_text(encoding="utf-8") == text
+    else:
+        assert f"<!-- {name} -->\n<!-- end of {name} -->\n" in text

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#666666")  # told apart by all
+BAR_COLOUR = "#9ecae1"
 PUBLISHED_COLOUR = "#333333"
 
 
@@ -68,15 +69,19 @@ def draw_bars(panels: Mapping[str, Mapping[str, Point]], path: str | Path, title
     bars = max(len(points) for points in panels.values())
     figure, axes = _figure(len(panels), 1.2 + 0.4 * bars, title)
     for number, (axis, (metric, points)) in enumerate(zip(axes, panels.items(), strict=True)):
-        for place, point in enumerate(points.values()):
-            spread = point.spread or None
-            axis.barh(place, point.value, xerr=spread, color=COLOURS[0], capsize=3, height=0.6)
-            axis.plot(point.published, place, "d", color=PUBLISHED_COLOUR)
-        axis.set_yticks(range(len(points)), points if number == 0 else [""] * len(points))
+        _, values, spreads, published = zip(*points.values(), strict=True)
+        places = range(len(points))
+        drawn = axis.barh(
+            places, values, 0.6, xerr=spreads if any(spreads) else None, color=BAR_COLOUR, capsize=3
+        )
+        axis.bar_label(drawn, ["" if math.isnan(value) else f"{value:.3g}" for value in values], padding=3)
+        axis.plot(published, places, "d", color=PUBLISHED_COLOUR)
+        axis.set_yticks(places, points if number == 0 else [""] * len(points))
         axis.set(xlabel=metric, ylim=(len(points) - 0.5, -0.5))
+        axis.margins(x=0.15)
         if _any_published([points.values()]):
             mark = Line2D([], [], marker="d", linestyle="", color=PUBLISHED_COLOUR, label="published")
-            axis.legend(handles=[mark], frameon=False, fontsize=8)
+            axis.legend(handles=[mark], frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     figure.savefig(path, format="png")
 
 
