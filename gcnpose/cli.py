@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, train, ui
+from gcnpose.commands import benchmark, draw, evaluate, export, predict, prepare_data, refine, train, ui
 from gcnpose.errors import InputError, RunError
 
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="gcnpose", description="Lifts 2D human keypoint sequences to 3D with UGCN."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (train, evaluate, predict, prepare_data, export, draw, benchmark, ui):
+    for command in (train, evaluate, refine, predict, prepare_data, export, draw, benchmark, ui):
         command.add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser_of_command = commands.choices.get(given[0]) if given else None
