@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gcnpose.build import build_model
 from gcnpose.config import Config, config_from_dict
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.refinement import Refinement
 from gcnpose.skeleton import Skeleton
 
 FORMAT = "gcnpose checkpoint 1"
@@ -86,9 +88,28 @@ def restore_model(content: Mapping[str, Any], source: str | Path) -> tuple[Confi
     config = config_from_dict(content["config"], str(source))
     skeleton = Skeleton.from_dict(content["skeleton"], str(source))
     model = build_model(config, skeleton)
+    _load_weights(model, content["model"], source)
+    return config, skeleton, model.eval()
+
+
+def restore_refinement(content: Mapping[str, Any], source: str | Path) -> Refinement | None:
+    """The second stage of a checkpoint, in evaluation mode; None where it has none.
+
+    Raises:
+        InputError: if its weights do not fit its settings.
+    """
+    if "refinement" not in content:
+        return None
+    settings = config_from_dict(content["config"], str(source)).refinement
+    joints = len(content["skeleton"]["joints"])
+    refinement = Refinement(joints, settings.width, settings.dropout)
+    _load_weights(refinement, content["refinement"], source)
+    return refinement.eval()
+
+
+def _load_weights(network: nn.Module, weights: Any, source: str | Path) -> None:
     try:
-        model.load_state_dict(content["model"])
+        network.load_state_dict(weights)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise InputError(f"{source}: the weights do not fit the network: {reason}") from error
-    return config, skeleton, model.eval()

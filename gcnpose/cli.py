@@ -10,7 +10,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 
-from gcnpose.commands import benchmark, draw, evaluate, experiment, export, predict, prepare_data, train, ui
+from gcnpose.commands import (
+    benchmark,
+    draw,
+    evaluate,
+    experiment,
+    export,
+    predict,
+    prepare_data,
+    refine,
+    train,
+    ui,
+)
 from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
 
 _WITH_SUBCOMMANDS = ("benchmark",)
@@ -22,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="gcnpose", description="Lifts 2D human keypoint sequences to 3D with UGCN."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (train, evaluate, experiment, predict, prepare_data, export, draw, benchmark, ui):
+    for command in (train, evaluate, experiment, refine, predict, prepare_data, export, draw, benchmark, ui):
         command.add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
     # Only a command's own parser lets options stand between arguments: `RUN --output a.json data.path=b.npz`.

@@ -31,6 +31,7 @@ from gcnpose.settings import (
 
 Operator = Literal["subtraction", "inner", "cross"]
 Method = Literal["windows", "whole", "shifts"]
+RootDepth = Literal["fitted", "ground_truth"]
 Protocol = Literal["generic", "h36m", "h36m-motionbert", "mpi-inf-3dhp", "humaneva"]
 
 
@@ -285,6 +286,26 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class RefinementConfig:
+    """The second stage that `refine` trains; see `gcnpose.refinement`."""
+
+    root_depth: RootDepth = "fitted"
+    """How far away the root is: fitted to prediction and 2D, or the truth, as Cai et al. (2019) take it."""
+    width: int = field(default=1024, metadata=at_least(1))
+    """Features of the hidden layer."""
+    dropout: float = field(default=0.5, metadata=from_zero_below_one())
+    """Probability that a feature is dropped in training."""
+    frames: int = field(default=300_000, metadata=at_least(1))
+    """Frames to learn from: as many training views, drawn at random, as hold them."""
+    epochs: int = field(default=20, metadata=at_least(1))
+    """How often each frame is seen."""
+    batch_size: int = field(default=256, metadata=at_least(1))
+    """Frames per step."""
+    learning_rate: float = field(default=1e-3, metadata=above(0))
+    """Adam's learning rate at first; it falls evenly to 0."""
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """MLflow."""
 
@@ -335,6 +356,8 @@ class Config:
     """Optimiser and schedule."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """How whole sequences are predicted and scored."""
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    """The second stage, which `refine` trains."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     """MLflow."""
 

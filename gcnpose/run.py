@@ -23,7 +23,14 @@ from gcnpose.build import (
     build_views,
     build_windows,
 )
-from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
+from gcnpose.checkpoint import (
+    BEST,
+    REQUIRED,
+    load_checkpoint,
+    restore_model,
+    restore_refinement,
+    save_checkpoint,
+)
 from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config, load_config
 from gcnpose.data.draws import Draws
 from gcnpose.data.motion import MotionSet
@@ -35,14 +42,17 @@ from gcnpose.inference import lift_whole, lift_windows
 from gcnpose.memory import enough_memory, peak_memory_mib
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.refinement import Refinement
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
+from gcnpose.refinement import refine, some_clips, train_refinement
 from gcnpose.report import format_report, write_report
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
+REFINED = "refined.pt"
 
 
 @enough_memory()
@@ -147,13 +157,10 @@ def evaluate_checkpoint(
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
     yardsticks = Yardsticks(**content["yardsticks"])
-    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device)
+    refinement = restore_refinement(content, path)
+    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device, refinement)
     say(format_report(report))
-    name = f"{config.name}-evaluation"
-    tags = {"checkpoint": str(path), **tags}
-    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
-        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
-        _log_report(tracker, report)
+    _log_scores(config, f"{config.name}-evaluation", {"checkpoint": str(path), **tags}, motion, report)
     return report
 
 
@@ -208,15 +215,83 @@ def _restore(
     if any(override.startswith("data.path=") for override in overrides):
         settings["data"]["test_subjects"] = None
     renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
-    config = config_from_dict(settings, str(path), renamed)
-    if (
-        config.model != config_from_dict(content["config"], str(path)).model
-        or config.skeleton != settings["skeleton"]
-    ):
+    config = _same_network(content, settings, renamed, path)
+    return config, model, build_motion(config, skeleton, ("test",))["test"]
+
+
+@enough_memory()
+def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> Path:
+    """Trains a second stage on the training subjects, and scores both stages on the test subjects.
+
+    The network is the checkpoint's and stays as it is. Its poses of the training views are refined; see
+    :mod:`gcnpose.refinement`.
+
+    Args:
+        path: The checkpoint, or a run folder.
+        overrides: ``key=value`` changes to the checkpoint's own config, such as ``refinement.epochs=5``.
+        say: Takes each line of progress.
+
+    Returns:
+        A checkpoint of both stages beside the first one's, ``refined.pt``; beside it ``refined.json`` and
+        ``refined.csv`` with the report, whose other methods are without the second stage.
+
+    Raises:
+        InputError: if the checkpoint, an override or the motion cannot be used.
+        RunError: if the training does not end with finite weights.
+    """
+    content = load_checkpoint(path)
+    _, skeleton, model = restore_model(content, path)
+    config = _same_network(content, content["config"], overrides, path)
+    device = build_device(config)
+    model = model.to(device)
+    motion = build_motion(config, skeleton, ("train", "test"))
+    views = some_clips(build_views(config, motion["train"]), config.refinement.frames, config.seed)
+    say(f"{path}: epoch {content['epoch']}, refined on {sum(clip.frames for clip in views.clips):,} frames")
+    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
+    window, batch_size = config.data.window, config.evaluation.batch_size
+    lifted = lift_windows(model, skeleton, inputs, window, window, flip=False, batch_size=batch_size)
+    refinement = train_refinement(
+        views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
+    )
+    target = (path if path.is_dir() else path.parent) / REFINED
+    parts = {name: content[name] for name in REQUIRED if name != "format"}
+    second = {"config": config_to_dict(config), "refinement": refinement.state_dict()}
+    save_checkpoint(target, {**parts, **second})
+    yardsticks = Yardsticks(**content["yardsticks"])
+    report = _evaluate(config, model, build_views(config, motion["test"]), yardsticks, device, refinement)
+    say(format_report(report))
+    write_report(report, target.with_suffix(".json"))
+    tags = {"checkpoint": str(path)}
+    _log_scores(config, f"{config.name}-refinement", tags, motion["test"], report, target)
+    return target
+
+
+def _log_scores(
+    config: Config,
+    name: str,
+    tags: Mapping[str, str],
+    motion: MotionSet,
+    report: Mapping[str, Any],
+    *files: Path,
+) -> None:
+    """A run in MLflow for what a checkpoint scored on the test subjects."""
+    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
+        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
+        _log_report(tracker, report)
+        tracker.log_files(*files)
+
+
+def _same_network(
+    content: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[str], path: Path
+) -> Config:
+    """The settings of a checkpoint with overrides that leave its network alone."""
+    config = config_from_dict(settings, str(path), overrides)
+    own = config_from_dict(content["config"], str(path))
+    if config.model != own.model or config.skeleton != own.skeleton:
         raise InputError(
             f"{path}: the network is what the checkpoint has; model.* and skeleton cannot be overridden"
         )
-    return config, model, build_motion(config, skeleton, ("test",))["test"]
+    return config
 
 
 def newest_run(output: str | Path, *files: str) -> Path:
@@ -456,11 +531,20 @@ def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[st
 
 
 def _evaluate(
-    config: Config, model: LiftingNetwork, views: Views, yardsticks: Yardsticks, device: torch.device
+    config: Config,
+    model: LiftingNetwork,
+    views: Views,
+    yardsticks: Yardsticks,
+    device: torch.device,
+    refinement: Refinement | None = None,
 ) -> dict[str, Any]:
     settings = config.evaluation
     ways = _lifts(config, model, views.skeleton)
     lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
+    if refinement is not None:
+        first = settings.methods[0]
+        again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
+        lifts = {f"{first}, refined": again, **lifts}
     protocol = PROTOCOLS[settings.protocol]
     report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
     inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}

@@ -17,7 +17,7 @@ LAYERS = (
     ("nn", "loss", "metrics", "data", "keypoints", "viz"),
     ("build",),
     ("checkpoint", "served_model", "tracking"),
-    ("training", "evaluation", "inference", "protocols", "published", "report"),
+    ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),
     ("run",),
     ("experiment", "results", "grid"),
     ("export", "benchmark", "commands", "cli"),

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
-from gcnpose.run import LAST, evaluate_checkpoint, newest_run, resume, train
+from gcnpose.run import LAST, evaluate_checkpoint, newest_run, refine_checkpoint, resume, train
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from tests.experiments import NETWORKS, small_config, small_experiment
@@ -490,6 +491,31 @@ def test_other_networks_in_a_run(name: str, tmp_path: Path) -> None:
     other = report["other_methods"]
     assert other["whole"]["mean_over_frames"] == other["shifts"]["mean_over_frames"], "they have no strides"
     assert resume(folder, quiet) == folder
+
+
+def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    changes = ["refinement.epochs=2", "refinement.width=8", "evaluation.methods=[windows, whole]"]
+    changes += ["refinement.root_depth=ground_truth"]  # to poses as bad as these none can be fitted
+    lines: list[str] = []
+    refined = refine_checkpoint(folder, changes, lines.append)
+    assert refined == folder / "refined.pt"
+    assert "refined on 160 frames" in lines[0]  # of A, 40 frames from 4 cameras
+    report = json.loads((folder / "refined.json").read_text())
+    assert (report["method"], list(report["other_methods"])) == ("windows, refined", ["windows", "whole"])
+    before = json.loads((folder / "report.json").read_text())["mean_over_frames"]
+    assert report["other_methods"]["windows"]["mean_over_frames"] == before != report["mean_over_frames"]
+    assert evaluate_checkpoint(refined, [], quiet)["mean_over_frames"] == report["mean_over_frames"]
+    first = load_checkpoint(refined)["model"]
+    assert all(torch.equal(tensor, first[name]) for name, tensor in load_checkpoint(finished)["model"].items())
+    with pytest.raises(InputError, match="the network is what the checkpoint has"):
+        refine_checkpoint(folder, ["model.dropout=0.1"], quiet)
+    content = load_checkpoint(refined)
+    content["config"]["refinement"]["width"] = 9
+    save_checkpoint(refined, {name: part for name, part in content.items() if name != "format"})
+    with pytest.raises(InputError, match=r"refined\.pt: the weights do not fit the network: "):
+        evaluate_checkpoint(refined, [], quiet)
 
 
 def sweep(checkpoint: Path, *changes: str) -> tuple[list[str], list[float], list[float], list[float]]:

@@ -128,6 +128,8 @@ def _predict(options: argparse.Namespace) -> None:
 
             intrinsics = guess_intrinsics(tracks[0].image_size)
             say(f"camera: guessed, a focal length of {intrinsics.focal_px[0]:g} px; --camera fx,fy,cx,cy")
+        if lifter.refinement is not None:
+            say(f"refinement: {'left out, since the camera is guessed' if intrinsics.guessed else 'applied'}")
         lifted = [_lift(lifter, track, intrinsics) for track in tracks]
         if options.floor:
             lifted = _on_floor(lifted)

@@ -47,6 +47,8 @@ class Clip:
     """Whether its 2D is the motion's own, not projected."""
     error_px: float = 0.0
     """Mean distance of its 2D from the projected truth, in pixels of an image 1000 wide."""
+    seen_by: Camera | None = None
+    """The camera itself, where it is known."""
 
     @property
     def rows(self) -> slice:
@@ -65,6 +67,7 @@ class Views:
             score
         - pose_3d: (rows, joints, 3), metres, relative to the root, in the camera's frame
         - valid: (rows,), which rows are scored; all where None
+        - root_depth: (rows,), metres from the camera to the root along its axis; None: not known
     """
 
     skeleton: Skeleton
@@ -72,6 +75,7 @@ class Views:
     keypoints_2d: Tensor
     pose_3d: Tensor
     valid: Tensor | None = None
+    root_depth: Tensor | None = None
 
 
 def fixed_views(
@@ -109,6 +113,7 @@ def fixed_views(
     keypoints_2d = empty(rows, joints, input_channels)
     pose_3d = empty(rows, joints, 3)
     valid = torch.ones(rows, dtype=torch.bool)
+    root_depth = torch.empty(rows)
     clips: list[Clip] = []
     first = 0
     for sequence in motion.sequences:
@@ -146,14 +151,16 @@ def fixed_views(
                 detected=own is not None,
                 # Not where a point lies in the camera's centre, and so has no projection.
                 error_px=(seen_2d - true)[..., :2].norm(dim=-1).nanmean().item() * 500,
+                seen_by=camera,
             )
             keypoints_2d[clip.rows] = seen_2d
             pose_3d[clip.rows] = seen - seen[:, root : root + 1]
+            root_depth[clip.rows] = seen[:, root, 2]
             if sequence.valid is not None:
                 valid[clip.rows] = torch.from_numpy(sequence.valid)
             clips.append(clip)
             first += clip.frames
-    return Views(motion.skeleton, clips, keypoints_2d, pose_3d, None if valid.all() else valid)
+    return Views(motion.skeleton, clips, keypoints_2d, pose_3d, None if valid.all() else valid, root_depth)
 
 
 def count_rows(motion: MotionSet, rig: Sequence[Camera]) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gcnpose.build import build_device
-from gcnpose.checkpoint import load_checkpoint, restore_model
+from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
 from gcnpose.config import Config, Method
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
@@ -22,6 +22,7 @@ from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.refinement import Refinement, place_on_rays
 from gcnpose.skeleton import Skeleton
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -50,6 +51,7 @@ class Lifter:
         precision: ``"bf16"`` computes features in bfloat16, which is twice as fast on CPUs that have
             instructions for it; ``"auto"`` does so there, where several predictions are averaged.
         conversion: File of the map from the tracks' joints to the model's; None: the shipped one.
+        refinement: Second stage, in evaluation mode on the model's device, for tracks whose camera is known.
 
     Raises:
         InputError: if method or precision is none of these.
@@ -64,6 +66,7 @@ class Lifter:
         flip: bool | None = None,
         precision: Precision = "fp32",
         conversion: str | Path | None = None,
+        refinement: Refinement | None = None,
     ) -> None:
         self.model = model
         self.skeleton = skeleton
@@ -72,6 +75,7 @@ class Lifter:
         self.method = config.evaluation.methods[0] if method is None else method
         self.flip = config.evaluation.flip if flip is None else flip
         self.conversion = conversion
+        self.refinement = refinement
         self.device = next(model.parameters()).device
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):
             if given not in known:
@@ -100,9 +104,13 @@ class Lifter:
         Raises:
             InputError: if the checkpoint cannot be used, or the device is not there.
         """
-        config, skeleton, model = restore_model(load_checkpoint(checkpoint), checkpoint)
-        model = model.to(build_device(dataclasses.replace(config, device=device)))
-        return cls(model, skeleton, config, method, flip, precision, conversion)
+        content = load_checkpoint(checkpoint)
+        config, skeleton, model = restore_model(content, checkpoint)
+        refinement = restore_refinement(content, checkpoint)
+        place = build_device(dataclasses.replace(config, device=device))
+        if refinement is not None:
+            refinement = refinement.to(place)
+        return cls(model.to(place), skeleton, config, method, flip, precision, conversion, refinement)
 
     def __call__(self, track: KeypointTrack) -> Track3D:
         """Root-relative 3D of every frame of a track, its joints converted where they are others.
@@ -142,6 +150,8 @@ class Lifter:
     def place(self, lifted: Track3D, track: KeypointTrack, intrinsics: Intrinsics | None = None) -> Track3D:
         """The lifted track with the root's path through space; see :func:`fit_translation`.
 
+        Where the lifter has a second stage and the camera is not guessed, the poses are refined by it.
+
         Args:
             lifted: What this lifter made of the track.
             track: The 2D.
@@ -153,6 +163,13 @@ class Lifter:
         intrinsics = intrinsics or guess_intrinsics(track.image_size)
         seen = self.convert(track)
         translation = fit_translation(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
+        if self.refinement is not None and not intrinsics.guessed:
+            rays = (seen.keypoints_2d - intrinsics.center_px) / intrinsics.focal_px
+            poses, depth = torch.from_numpy(lifted.positions), torch.from_numpy(translation[:, 2])
+            on_rays = place_on_rays(poses, torch.from_numpy(rays).float(), depth, self.skeleton.root_index)
+            with torch.inference_mode():
+                refined = self.refinement(poses.to(self.device), on_rays.to(self.device))
+            lifted = dataclasses.replace(lifted, positions=refined.cpu().numpy())
         return dataclasses.replace(lifted, translation=translation, intrinsics=intrinsics)
 
     def network_input(

@@ -18,6 +18,7 @@ from gcnpose.data.camera import (
     project,
     rotate_about_vertical,
     sample_views,
+    unproject,
     virtual_rig,
     world_to_camera,
 )
@@ -321,3 +322,15 @@ def test_camera_refuses_what_is_no_camera(change, message):
     camera: Camera = h36m_rig()[0]
     with pytest.raises(InputError, match=f"camera '54138969': .*{message}"):
         dataclasses.replace(camera, **change)
+
+
+def test_unprojecting_undoes_projecting() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rig = Rig.from_cameras(h36m_rig())
+    points = torch.rand(4, 50, 17, 3, generator=generator) * 2 - 1 + torch.tensor([0.0, 0.0, 3.0])
+    lens = (rig.focal_px, rig.center_px, rig.radial, rig.tangential)
+    seen = unproject(project(points, *lens), *lens)
+    torch.testing.assert_close(seen, points[..., :2] / points[..., 2:], atol=1e-5, rtol=0)
+    assert (
+        seen - (project(points, *lens) - rig.center_px[:, None, None]) / rig.focal_px[:, None, None]
+    ).abs().max() > 0.01

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gcnpose.build import build_motion, build_views
-from gcnpose.checkpoint import load_checkpoint, restore_model
+from gcnpose.checkpoint import load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import config_from_dict
 from gcnpose.data.camera import denormalize_screen
 from gcnpose.errors import InputError
@@ -17,6 +17,7 @@ from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import guess_intrinsics
 from gcnpose.metrics import mpjpe_mm
+from gcnpose.nn.refinement import Refinement
 from gcnpose.run import evaluate_checkpoint
 from tests.checkpoints import small_checkpoint
 
@@ -170,3 +171,30 @@ def test_auto_is_bf16_where_the_cpu_has_it_and_predictions_are_averaged(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert Lifter.load(checkpoint, method=method, precision="auto").bf16 is bf16
+
+
+def test_a_second_stage_corrects_what_a_known_camera_saw(checkpoint: Path, tmp_path: Path) -> None:
+    content = load_checkpoint(checkpoint)
+    joints, width = 17, config_from_dict(content["config"], "test").refinement.width
+    trusts_the_rays = Refinement(joints, width)
+    torch.nn.init.zeros_(trusts_the_rays.layers[-1].weight)
+    torch.nn.init.constant_(trusts_the_rays.layers[-1].bias, -100)
+    save_checkpoint(tmp_path / "refined.pt", {**content, "refinement": trusts_the_rays.state_dict()})
+    lifter, plain = (Lifter.load(path, device="cpu") for path in (tmp_path / "refined.pt", checkpoint))
+    known = dataclasses.replace(guess_intrinsics((1000, 1002)), guessed=False)
+    random = np.random.default_rng(0)
+    true = random.normal(0, 0.3, (20, 17, 3)) + np.array([0.2, 0.1, 4.0])
+    track = track_of(true[..., :2] / true[..., 2:] * known.focal_px + known.center_px)
+    first = dataclasses.replace(
+        plain(track), positions=(true - true[:, :1] + random.normal(0, 0.03, true.shape)).astype(np.float32)
+    )
+    refined = lifter.place(first, track, known)
+    np.testing.assert_array_equal(refined.positions[..., 2], first.positions[..., 2])
+    assert np.abs(refined.positions - first.positions).max() > 0.01
+    # Put at the fitted depth, each joint now lies where the 2D has it, relative to where that has the root.
+    depth = refined.positions[..., 2:] - refined.positions[:, :1, 2:] + refined.translation[:, None, 2:]
+    rays = (track.keypoints_2d - known.center_px) / known.focal_px
+    on_rays = rays * depth
+    np.testing.assert_allclose(refined.positions[..., :2], on_rays - on_rays[:, :1], atol=1e-4)
+    for unrefined in (lifter.place(first, track), plain.place(first, track, known)):
+        np.testing.assert_array_equal(unrefined.positions, first.positions)
