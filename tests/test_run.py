@@ -507,8 +507,8 @@ def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
     before = json.loads((folder / "report.json").read_text())["mean_over_frames"]
     assert report["other_methods"]["windows"]["mean_over_frames"] == before != report["mean_over_frames"]
     assert evaluate_checkpoint(refined, [], quiet)["mean_over_frames"] == report["mean_over_frames"]
-    first = load_checkpoint(refined)["model"]
-    assert all(torch.equal(tensor, first[name]) for name, tensor in load_checkpoint(finished)["model"].items())
+    first, before = load_checkpoint(refined)["model"], load_checkpoint(finished)["model"]
+    assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
     with pytest.raises(InputError, match="the network is what the checkpoint has"):
         refine_checkpoint(folder, ["model.dropout=0.1"], quiet)
     content = load_checkpoint(refined)
