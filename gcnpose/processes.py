@@ -189,6 +189,7 @@ class _Watch:
         self.rank = rank
         self.size = size
         self.over = threading.Event()
+        self._beat()  # at once: some die young
         threading.Thread(target=self._run, daemon=True).start()
 
     def last_word(self, error: BaseException) -> BaseException | None:
@@ -222,7 +223,7 @@ class _Watch:
         heard, silent, word = 0, 0.0, ""
         while not self.over.wait(_BEAT_SECONDS):
             try:
-                self.store.add(f"beats of {self.rank}", 1)
+                self._beat()
                 beats = self._beats(neighbour)
                 silent = silent + _BEAT_SECONDS if beats == heard else 0.0
                 heard = beats
@@ -239,6 +240,9 @@ class _Watch:
             if word:
                 _say(word)
             os._exit(1)
+
+    def _beat(self) -> None:
+        self.store.add(f"beats of {self.rank}", 1)
 
     def _beats(self, rank: int) -> int:
         return self.store.add(f"beats of {rank}", 0)
