@@ -106,7 +106,7 @@ def test_round_trip_through_dictionary_and_text(tmp_path: Path) -> None:
 
 
 UNUSABLE = [
-    ("milestones: [5]", "milestones: unknown key, did you mean train.milestones?"),
+    ("epochs: 5", "epochs: unknown key, did you mean train.epochs or refinement.epochs?"),
     ("step: 5", "step: unknown key, did you mean data.step or evaluation.step?"),
     ("colour: red", "colour: unknown key"),
     ("7: red", "7: unknown key"),

@@ -27,7 +27,7 @@ class SimpleBaseline(LiftingNetwork):
     """Lifts every frame by itself with a residual network of fully connected layers.
 
     Martinez, Hossain, Romero, Little, "A simple yet effective baseline for 3d human pose estimation" (ICCV
-    2017), Figure 2: a layer to 1024 features, two residual blocks of two layers, a layer to the pose; batch
+    2017): a layer to 1024 features, two residual blocks of two layers, a layer to the pose; batch
     norm, ReLU and dropout of one half after all but the last; weights begin as He et al. (2015) draw them.
 
     What is not the paper's:

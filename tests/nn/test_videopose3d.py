@@ -13,7 +13,7 @@ from tests.motions import past_the_beginning
 SKELETON = Skeleton.load("h36m17")
 
 
-# The paper's Table 2 of the appendix and its repository: 8.56 M, 12.75 M and 16.95 M parameters.
+# The paper's own counts, beside its floating-point operations: 8.56, 12.75 and 16.95 million parameters.
 @pytest.mark.parametrize(
     ("filter_widths", "frames", "millions"),
     [((3, 3, 3), 27, 8.56), ((3, 3, 3, 3), 81, 12.75), ((3, 3, 3, 3, 3), 243, 16.95)],
