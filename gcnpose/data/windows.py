@@ -137,9 +137,10 @@ class FixedWindows:
         rows = self.table.start[indices, None] + self.table.offsets
         last = self.table.last[indices, None]
         valid = rows <= last
+        rows = rows.minimum(last)
         joints, sign = self.flip.draw(draws)
-        keypoints_2d = take(self.keypoints_2d, rows.minimum(last), joints)
-        pose_3d = take(self.pose_3d, rows.minimum(last), joints)
+        keypoints_2d = take(self.keypoints_2d, rows, joints)
+        pose_3d = take(self.pose_3d, rows, joints)
         keypoints_2d[..., 0] *= sign
         pose_3d[..., 0] *= sign
         if self.noise is not None:

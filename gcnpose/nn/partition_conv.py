@@ -36,9 +36,10 @@ class PartitionConv(MessagePassing):
     with :math:`l_i(j)` the subset (root, centripetal, centrifugal) that neighbour j of joint i falls in and
     :math:`Z_{ij}` the size of that subset, so each subset contributes its mean.
 
-    All subsets take part in one ``propagate``: the features are transformed by all weights at once, and the
-    node ``source * subsets + subset`` of the folded graph sends what the source has to say through that
-    subset's weight.
+    All subsets take part in one ``propagate``, over a folded graph. Where the layer does not widen, the
+    features are transformed by all weights first, and the node ``source * subsets + subset`` sends what the
+    source has to say through that subset's weight. Where it widens, the node ``target * subsets + subset``
+    first sums what that subset sends, and the sums are transformed: the same, with fewer numbers in between.
 
     Args:
         in_channels: Size of each input feature.
