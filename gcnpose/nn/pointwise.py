@@ -11,13 +11,14 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     two to three times as fast on processors of another maker than MKL's, and adds the bias on its way.
 
     Shapes:
-        x (..., joints, in_features), weight (out_features, in_features), bias (out_features,)
-        -> (..., joints, out_features)
+        x (..., frames, joints, in_features), weight (out_features, in_features), bias (out_features,)
+        -> (..., frames, joints, out_features)
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or x.numel() == 0:
         return F.linear(x, weight, bias)
-    # A window is an image of frames x joints: images of one frame each cost twice the time.
-    images = x if x.dim() == 4 else x.reshape(-1, 1, *x.shape[-2:])
+    # A window is one image of frames x joints: an image for each frame costs twice the time.
+    frames = x.shape[-3] if x.dim() > 2 else 1
+    images = x.reshape(-1, frames, *x.shape[-2:])
     y = F.conv2d(images.permute(0, 3, 1, 2), weight[..., None, None], bias)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
 
