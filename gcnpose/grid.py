@@ -27,6 +27,7 @@ from gcnpose.results import (
     dump_result,
     failure,
     format_text,
+    known_results,
     make_notes,
     make_tables,
     parse_result,
@@ -95,9 +96,10 @@ def run_experiment(
 ) -> None:
     """Runs the steps that have no result yet, then writes the table of all there are.
 
-    A step has a result if its folder holds one that was made with the settings as they are now; or if another
-    machine put one on the run in MLflow that all machines of the experiment share, and on which every machine
-    puts its results at once, as tags. So the table can be made on any of them.
+    A step has a result if its folder holds one that was made with the settings as they are now; or if a CSV
+    file in the folder of results does, of this experiment or another; or if another machine put one on the
+    run in MLflow that all machines of the experiment share, and on which every machine puts its results at
+    once, as tags. So the table can be made on any of them.
 
     Args:
         experiment: What to run.
@@ -121,7 +123,8 @@ def run_experiment(
     total = sum(map(len, groups))
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
-            done = _results(plan, shared)
+            known = known_results(results)
+            done = _results(plan, shared, known)
             pending = _pending(groups, done)
             _check_data(pending)
             _share(plan, done, shared, tracker)
@@ -132,7 +135,7 @@ def run_experiment(
                     shared = _parent(tracking, experiment)[1]
                 except InputError as error:
                     say(f"{error}; the table has the results of this machine only")
-            _conclude(plan, {**_results(plan, shared), **failed}, results, say, tracker)
+            _conclude(plan, {**_results(plan, shared, known), **failed}, results, say, tracker)
     except KeyboardInterrupt:
         raise RunError("interrupted; the same command goes on") from None
     if failed:
@@ -257,7 +260,7 @@ class _Grid:
             return
         result = read_report(step, provenance)
         with replacing(step.folder / RESULT) as partial:
-            partial.write_text(dump_result(step, result) + "\n", encoding="utf-8")
+            partial.write_text(dump_result(result) + "\n", encoding="utf-8")
         self._publish(step, result)
         self._report(step, score_text(self.plan.experiment, result), time.monotonic() - began)
         if others:
@@ -279,7 +282,7 @@ class _Grid:
         self._report(step, f"FAILED: {reason}")
 
     def _publish(self, step: Step, result: Result) -> None:
-        self.tracker.log_tags({_tag(step): dump_result(step, result)})
+        self.tracker.log_tags({_tag(step): dump_result(result)})
 
     def _report(self, step: Step, came: str, seconds: float | None = None) -> None:
         self.finished += 1
@@ -332,14 +335,14 @@ def _tag(step: Step) -> str:
     return f"result/{step.name}"
 
 
-def _results(plan: Plan, shared: Mapping[str, str]) -> dict[str, Result]:
-    """The results there are by the step's name, from its folder or else from the run that is shared."""
+def _results(plan: Plan, shared: Mapping[str, str], known: Mapping[str, Result]) -> dict[str, Result]:
+    """The results there are by the step's name: from its folder, or the shared run, or known by digest."""
     found: dict[str, Result] = {}
     for group in plan.groups:
         for step in group:
             path = step.folder / RESULT
             own = parse_result(step, path.read_text(encoding="utf-8")) if path.is_file() else None
-            result = own or parse_result(step, shared.get(_tag(step), "{}"))
+            result = own or parse_result(step, shared.get(_tag(step), "{}")) or known.get(step.digest)
             if result is not None:
                 found[step.name] = result
     return found
@@ -349,7 +352,7 @@ def _share(plan: Plan, done: Mapping[str, Result], shared: Mapping[str, str], tr
     """Puts results on the shared run that it lacks, because it was not to be had when they were made."""
     steps = [step for group in plan.groups for step in group if step.name in done]
     lacking = [step for step in steps if parse_result(step, shared.get(_tag(step), "{}")) is None]
-    tracker.log_tags({_tag(step): dump_result(step, done[step.name]) for step in lacking})
+    tracker.log_tags({_tag(step): dump_result(done[step.name]) for step in lacking})
 
 
 def _pending(groups: Sequence[list[Step]], done: Mapping[str, Result]) -> list[list[Step]]:

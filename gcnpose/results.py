@@ -10,6 +10,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -68,6 +69,8 @@ class Result:
     commit: str
     machine: str
     date: str
+    digest: str
+    """Of the step, so that the result stands for every step that must come to the same."""
 
 
 class Entry(NamedTuple):
@@ -89,12 +92,21 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         f"lifted by {report['method']}"
     )
     metrics = {metric: scores[metric] for metric in METRICS}
-    return Result(metrics, "", _training(step.config), scored, date=_today(), **asdict(provenance))
+    return Result(
+        metrics,
+        "",
+        _training(step.config),
+        scored,
+        date=_today(),
+        digest=step.digest,
+        **asdict(provenance),
+    )
 
 
 def failure(step: Step, reason: str, provenance: Provenance) -> Result:
     """The result of a step that failed."""
-    return Result({}, reason, _training(step.config), "", date=_today(), **asdict(provenance))
+    training, about = _training(step.config), asdict(provenance)
+    return Result({}, reason, training, "", date=_today(), digest=step.digest, **about)
 
 
 def _today() -> str:
@@ -110,16 +122,16 @@ def _training(config: Config) -> str:
     return f"{source}, {train.epochs} epoch{'s' if train.epochs > 1 else ''} of {steps}, {windows}"
 
 
-def dump_result(step: Step, result: Result) -> str:
+def dump_result(result: Result) -> str:
     """The result as JSON that :func:`parse_result` takes for the same step only."""
-    return json.dumps({"digest": step.digest, **asdict(result)})
+    return json.dumps(asdict(result))
 
 
 def parse_result(step: Step, text: str) -> Result | None:
     """The result in a text, if it is one of this step as it is configured now."""
     try:
-        content = json.loads(text)
-        return Result(**content) if content.pop("digest", None) == step.digest else None
+        result = Result(**json.loads(text))
+        return result if result.digest == step.digest else None
     except (ValueError, TypeError):  # cut off by a store that takes no longer texts, or of another version
         return None
 
@@ -155,6 +167,18 @@ def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
             cell = " ".join(filter(None, (row, column)))
             raise InputError(f"{path}: {experiment.name} has no cell {cell!r} any more; run it again")
     return entries
+
+
+def known_results(folder: Path) -> dict[str, Result]:
+    """The results in all files that :func:`write_csv` wrote into a folder, by digest, but for failures."""
+    known = {}
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file, suppress(KeyError, TypeError, ValueError):
+            for row in csv.DictReader(file):
+                result = _entry(row).result
+                if not result.failure:
+                    known[result.digest] = result
+    return known
 
 
 def _entry(row: Mapping[str, str]) -> Entry:

@@ -264,6 +264,7 @@ def test_an_interrupted_cell_goes_on(finished: Path, tmp_path: Path, monkeypatch
 
     # As if it had been stopped after the first of two epochs.
     shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "results")
     train_epoch, trained = run._Run._train_epoch, []
 
     def stop(self: Any, epoch: int, *arguments: Any) -> None:
@@ -283,6 +284,17 @@ def test_an_interrupted_cell_goes_on(finished: Path, tmp_path: Path, monkeypatch
     )
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert table(tmp_path) == table(finished)
+
+
+def test_what_stands_in_the_results_is_not_trained_again(finished: Path, tmp_path: Path) -> None:
+    """Of whichever experiment: without a folder of a run, and with another one's name."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    steps, said = go(write(tmp_path, name="other"), tmp_path)
+    assert (steps, said[0]) == ([], "4 of 4 cells are done already")
+    written = [(tmp_path / "results" / f"{name}.csv").read_text() for name in ("grid", "other")]
+    assert written[0] == written[1]
+    changed = write(tmp_path, TRAINED, "train.batch_size=3", name="changed")
+    assert go(changed, tmp_path)[0] == STEPS
 
 
 def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
