@@ -283,6 +283,8 @@ class EvaluationConfig:
     """Whether the prediction of the mirrored input is averaged in."""
     batch_size: int = field(default=256, metadata=at_least(1))
     """Windows per forward pass."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: autocast of the features; positions are in single precision."""
 
 
 @dataclass(frozen=True)

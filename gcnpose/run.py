@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from gcnpose.build import (
     SPLITS,
@@ -426,9 +427,10 @@ class _Run:
         self.model.eval()
         inputs = [views.keypoints_2d[clip.rows].to(self.device) for clip in views.clips]
         window, batch_size = self.config.data.window, self.config.evaluation.batch_size
-        lifted = lift_windows(
-            self.model, self.skeleton, inputs, window, window, flip=False, batch_size=batch_size
-        )
+        with _precision(self.config, self.device):
+            lifted = lift_windows(
+                self.model, self.skeleton, inputs, window, window, flip=False, batch_size=batch_size
+            )
         means = score([poses.cpu() for poses in lifted], views)["mean_over_frames"]
         return {
             f"val/{name}": means[name] for name in ("mpjpe_mm", "p_mpjpe_mm", "mpjve_mm", "acceleration_mm")
@@ -519,7 +521,7 @@ def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[st
     """All ways to apply the network, by the names that the config has for them."""
     settings, window = config.evaluation, config.data.window
     flip, frames_at_once = settings.flip, settings.batch_size * window
-    return {
+    ways: dict[str, Lift] = {
         "windows": lambda inputs: lift_windows(
             model, skeleton, inputs, window, settings.step, flip, settings.batch_size
         ),
@@ -528,6 +530,22 @@ def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[st
             model, skeleton, inputs, model.stride_product, flip, frames_at_once
         ),
     }
+    return {name: _in_precision(config, way) for name, way in ways.items()}
+
+
+def _in_precision(config: Config, way: Lift) -> Lift:
+    """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
+
+    def lift(inputs: list[Tensor]) -> list[Tensor]:
+        with _precision(config, inputs[0].device):
+            return way(inputs)
+
+    return lift
+
+
+def _precision(config: Config, device: torch.device) -> torch.autocast:
+    """For a ``with`` statement."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.evaluation.precision == "bf16")
 
 
 def _evaluate(

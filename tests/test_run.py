@@ -482,6 +482,14 @@ def test_evaluation_settings(finished: Path) -> None:
     assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
 
 
+def test_bf16_is_for_lifting_and_not_for_scoring(finished: Path) -> None:
+    single = evaluate_checkpoint(finished, [], quiet)
+    half = evaluate_checkpoint(finished, ["evaluation.precision=bf16"], quiet)
+    assert half["yardsticks"] == single["yardsticks"]
+    assert half["mean_over_frames"] != single["mean_over_frames"]
+    assert half["mean_over_frames"] == pytest.approx(single["mean_over_frames"], rel=0.02)
+
+
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ugcn"])
 def test_other_networks_in_a_run(name: str, tmp_path: Path) -> None:
     folder = train(small_config(tmp_path, NETWORKS[name], "train.epochs=1"), quiet)
