@@ -62,7 +62,11 @@ def build_model(config: Config, skeleton: Skeleton) -> LiftingNetwork:
         InputError: if there are more down/up pairs than steps between channels.
     """
     model = config.model
-    common: dict[str, Any] = {"input_channels": model.input_channels, "dropout": model.dropout}
+    common: dict[str, Any] = {
+        "input_channels": model.input_channels,
+        "root_relative_input": model.root_relative_input,
+        "dropout": model.dropout,
+    }
     match model.name:
         case "simple_baseline":
             return SimpleBaseline(skeleton, **dataclasses.asdict(model.simple_baseline), **common)

@@ -167,7 +167,7 @@ class AGFormerConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: `dropout` and `input_channels` are of all, a section of that network, the rest is UGCN's.
+    """The network: dropout and the input's settings are of all, a section of that network, the rest UGCN's.
 
     UGCN's defaults are the paper's Figure 4.
     """
@@ -199,6 +199,8 @@ class ModelConfig:
     """How messages are summed; all give the same result, auto takes the fastest."""
     input_channels: Literal[2, 3] = 2
     """2: x and y of a keypoint; 3: its score too."""
+    root_relative_input: bool = False
+    """Whether x and y are relative to the root's, whose own stay where they are in the image."""
     simple_baseline: SimpleBaselineConfig = field(default_factory=SimpleBaselineConfig)
     """Fully connected layers, frame by frame (Martinez et al., 2017)."""
     videopose3d: VideoPose3DConfig = field(default_factory=VideoPose3DConfig)
@@ -454,7 +456,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[Fault]:
     """Settings of a network that is not the chosen one, and heads that do not divide the features."""
     for item in fields(model):
         owner = item.name if is_dataclass(getattr(model, item.name)) else "ugcn"
-        shared = item.name in ("name", "dropout", "input_channels")
+        shared = item.name in ("name", "dropout", "input_channels", "root_relative_input")
         changed = getattr(model, item.name) != getattr(ModelConfig(), item.name)
         if changed and not shared and owner != model.name:
             reason = f"is a setting of {owner}, but model.name is {model.name}"

@@ -203,6 +203,7 @@ class AGFormer(LiftingNetwork):
         heads: Attention heads; a divisor of the width.
         span: Farthest frame that a frame attends to, in one layer.
         dropout: Dropout probability of what is added to a residual; the paper's is 0.
+        root_relative_input: See :class:`gcnpose.nn.LiftingNetwork`.
 
     Shapes:
         - input: (batch, frames, joints, input_channels), 2D normalised by the image width
@@ -218,8 +219,11 @@ class AGFormer(LiftingNetwork):
         heads: int = 4,
         span: int = 24,
         dropout: float = 0.0,
+        root_relative_input: bool = False,
     ) -> None:
-        super().__init__(skeleton.num_joints, input_channels, scaled_input=False)
+        super().__init__(
+            skeleton, input_channels, scaled_input=False, root_relative_input=root_relative_input
+        )
         if width % heads:
             raise ValueError(f"width must be a multiple of heads ({heads}), not {width}")
         graph = skeleton.to_data()

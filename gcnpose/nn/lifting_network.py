@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gcnpose.skeleton import Skeleton
+
 
 def pose_head(in_features: int, joints: int = 1) -> nn.Linear:
     """The layer from features to the positions of some joints; every joint begins at the root.
@@ -23,9 +25,12 @@ class LiftingNetwork(nn.Module):
     precision. In between stands ``features``, which a network adds, with its ``head`` and its ``reach``.
 
     Args:
-        joints: Joints of the skeleton.
+        skeleton: Gives the number of joints and the root.
         input_channels: 2 for (x, y), 3 for (x, y, detector score).
         scaled_input: Whether the input's batch norm has a scale and a shift to learn.
+        root_relative_input: Whether every joint's (x, y) is taken relative to the root's; the root's own stay
+            where they are in the image, so nothing is lost. Else a joint of a graph network learns of the
+            root over as many layers as there are hops to it.
 
     Shapes:
         - input: (batch, frames, joints, input_channels), 2D normalised by the image width
@@ -33,13 +38,22 @@ class LiftingNetwork(nn.Module):
     """
 
     head: nn.Linear
+    moved: Tensor
 
-    def __init__(self, joints: int, input_channels: int, scaled_input: bool) -> None:
+    def __init__(
+        self, skeleton: Skeleton, input_channels: int, scaled_input: bool, root_relative_input: bool
+    ) -> None:
         super().__init__()
-        self.joints = joints
+        self.joints = skeleton.num_joints
         self.input_channels = input_channels
         self.input_statistics_fixed = False
-        self.input_norm = nn.BatchNorm1d(joints * input_channels, affine=scaled_input)
+        self.input_norm = nn.BatchNorm1d(self.joints * input_channels, affine=scaled_input)
+        self.root = skeleton.root_index
+        self.root_relative_input = root_relative_input
+        moved = torch.ones(self.joints, input_channels)
+        moved[self.root] = 0
+        moved[:, 2:] = 0  # a score
+        self.register_buffer("moved", moved, persistent=False)
 
     @property
     def stride_product(self) -> int:
@@ -70,7 +84,7 @@ class LiftingNetwork(nn.Module):
         Shapes:
             - keypoints_2d: (windows, frames, joints, input_channels)
         """
-        features = keypoints_2d.flatten(2).flatten(0, 1)
+        features = self._placed(keypoints_2d).flatten(2).flatten(0, 1)
         self.input_norm.running_mean = features.mean(dim=0)
         self.input_norm.running_var = features.var(dim=0)
         self.input_statistics_fixed = True
@@ -89,9 +103,16 @@ class LiftingNetwork(nn.Module):
                 f"expected (batch, frames, {self.joints} joints, {self.input_channels} channels), "
                 f"got {tuple(keypoints_2d.shape)}"
             )
-        x = self.input_norm(keypoints_2d.reshape(-1, joints * channels)).view(keypoints_2d.shape)
+        placed = self._placed(keypoints_2d)
+        x = self.input_norm(placed.reshape(-1, joints * channels)).view(keypoints_2d.shape)
         x = self.features(x)
         # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees
         # as jitter.
         with torch.autocast(x.device.type, enabled=False):
             return self.head(x.to(self.head.weight.dtype)).reshape(*keypoints_2d.shape[:3], 3)
+
+    def _placed(self, keypoints_2d: Tensor) -> Tensor:
+        """The 2D as the network takes it: where it is in the image, or relative to the root."""
+        if not self.root_relative_input:
+            return keypoints_2d
+        return keypoints_2d - keypoints_2d[:, :, self.root : self.root + 1] * self.moved

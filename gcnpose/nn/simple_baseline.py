@@ -47,6 +47,7 @@ class SimpleBaseline(LiftingNetwork):
         width: Features of a layer.
         blocks: Residual blocks.
         dropout: Dropout probability after every layer but the last.
+        root_relative_input: See :class:`gcnpose.nn.LiftingNetwork`.
 
     Shapes:
         - input: (batch, frames, joints, input_channels), 2D normalised by the image width
@@ -60,8 +61,11 @@ class SimpleBaseline(LiftingNetwork):
         width: int = 1024,
         blocks: int = 2,
         dropout: float = 0.5,
+        root_relative_input: bool = False,
     ) -> None:
-        super().__init__(skeleton.num_joints, input_channels, scaled_input=False)
+        super().__init__(
+            skeleton, input_channels, scaled_input=False, root_relative_input=root_relative_input
+        )
         self.first = nn.Sequential(*_layer(self.joints * input_channels, width, dropout))
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
         for module in self.modules():

@@ -58,6 +58,7 @@ class UGCN(LiftingNetwork):
         dropout: Dropout probability in every block.
         upsampling: ``"repeat"`` (Eq. 11) or ``"linear"``.
         aggregation: See :class:`gcnpose.nn.PartitionConv`.
+        root_relative_input: See :class:`gcnpose.nn.LiftingNetwork`.
 
     Shapes:
         - input: (batch, frames, joints, input_channels), 2D normalised by the image width
@@ -77,8 +78,9 @@ class UGCN(LiftingNetwork):
         dropout: float = 0.5,
         upsampling: str = "repeat",
         aggregation: str = "auto",
+        root_relative_input: bool = False,
     ) -> None:
-        super().__init__(skeleton.num_joints, input_channels, scaled_input=True)
+        super().__init__(skeleton, input_channels, scaled_input=True, root_relative_input=root_relative_input)
         steps = len(channels) - 1
         pairs = steps if down_up_pairs is None else down_up_pairs
         if not 0 <= pairs <= steps:

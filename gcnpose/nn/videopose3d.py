@@ -62,6 +62,7 @@ class VideoPose3D(LiftingNetwork):
         filter_widths: Frames that each convolution spans; odd. Five times 3 sees 243 frames, four times 81.
         width: Features of a layer.
         dropout: Dropout probability after every layer but the last; the paper's is 0.25.
+        root_relative_input: See :class:`gcnpose.nn.LiftingNetwork`.
 
     Shapes:
         - input: (batch, frames, joints, input_channels), 2D normalised by the image width
@@ -75,8 +76,11 @@ class VideoPose3D(LiftingNetwork):
         filter_widths: Sequence[int] = (3, 3, 3, 3, 3),
         width: int = 1024,
         dropout: float = 0.25,
+        root_relative_input: bool = False,
     ) -> None:
-        super().__init__(skeleton.num_joints, input_channels, scaled_input=False)
+        super().__init__(
+            skeleton, input_channels, scaled_input=False, root_relative_input=root_relative_input
+        )
         if not filter_widths or any(size % 2 == 0 for size in filter_widths):
             raise ValueError(f"filter_widths must be odd numbers, at least one, not {list(filter_widths)}")
         self.receptive_field = prod(filter_widths)

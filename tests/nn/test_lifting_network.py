@@ -1,5 +1,7 @@
 """What every network must do, whatever is inside."""
 
+import copy
+
 import pytest
 import torch
 
@@ -44,6 +46,25 @@ def test_sequences_of_a_batch_do_not_mix(name: str) -> None:
     network = small_network(name).eval()
     x = torch.randn(3, 10, 17, 2)
     torch.testing.assert_close(network(x), torch.cat([network(one[None]) for one in x]))
+
+
+@pytest.mark.parametrize("input_channels", [2, 3])
+def test_root_relative_input(name: str, input_channels: int) -> None:
+    """The same as another network that is given the 2D so, with the root's own and the scores left alone."""
+    relative = small_network(name, SKELETON, input_channels).eval()
+    plain = copy.deepcopy(relative)
+    relative.root_relative_input = True
+    x = torch.randn(2, 10, 17, input_channels)
+    given = x.clone()
+    for joint in set(range(17)) - {SKELETON.root_index}:
+        given[:, :, joint, :2] -= x[:, :, SKELETON.root_index, :2]
+    torch.testing.assert_close(relative(x), plain(given))
+    relative.fix_input_statistics(x)
+    plain.fix_input_statistics(given)
+    torch.testing.assert_close(relative(x), plain(given))
+    setting = [NETWORKS[name], "model.root_relative_input=true"]
+    config = config_from_dict({"name": "a", "skeleton": "h36m17"}, "test", setting)
+    assert build_model(config, SKELETON).root_relative_input
 
 
 def test_every_parameter_has_a_gradient(name: str) -> None:
