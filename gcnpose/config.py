@@ -239,8 +239,10 @@ class TrainConfig:
     """Windows per step, of all processes together."""
     steps_per_epoch: int | None = field(default=None, metadata=at_least(1))
     """Steps that count as an epoch; None: once over all windows."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """muon: weight matrices move along orthogonal ones, without weight decay, and Adam has the rest."""
     learning_rate: float = field(default=1e-2, metadata=above(0))
-    """Adam's learning rate; its peak for one_cycle."""
+    """The optimiser's learning rate; its peak for one_cycle."""
     schedule: Literal["step", "one_cycle"] = "step"
     """step: times `decay` at each milestone; one_cycle: up, then down to almost nothing."""
     milestones: tuple[int, ...] = field(

@@ -17,6 +17,7 @@ from gcnpose.data.draws import Draws
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
+from gcnpose.muon import Muon
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.synchronized_norm import synchronize_norms
 from gcnpose.processes import ALONE, Processes
@@ -51,7 +52,9 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """Adam with weight decay on the weights of convolutions alone, not on biases and batch norms."""
+    """Adam with weight decay on the weights of convolutions alone, not on biases and batch norms; or Muon."""
+    if config.optimizer == "muon":
+        return Muon(model.parameters(), config.learning_rate)
     weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     return torch.optim.Adam(

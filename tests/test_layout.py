@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "files", "memory", "processes", "resources"),
     ("settings",),
     ("skeleton", "config"),
-    ("nn", "loss", "metrics", "data", "keypoints", "viz"),
+    ("nn", "loss", "muon", "metrics", "data", "keypoints", "viz"),
     ("build",),
     ("checkpoint", "served_model", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),

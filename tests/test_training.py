@@ -86,6 +86,12 @@ def make_trainer(
     return Trainer(model, LiftingLoss(intervals=(2, 4)), windows, config, seed, CPU)
 
 
+def wide_network(seed: int = 0) -> UGCN:
+    """With matrices that Muon takes."""
+    torch.manual_seed(seed)
+    return UGCN(SKELETON, channels=(4, 16))
+
+
 def equal_states(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return torch.equal(one, other)
@@ -138,15 +144,16 @@ def test_same_seed_same_weights() -> None:
     assert not equal_states(one.state(), other.state())
 
 
-def test_goes_on_from_a_state_as_if_never_stopped() -> None:
-    whole, stopped = make_trainer(), make_trainer()
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_goes_on_from_a_state_as_if_never_stopped(optimizer: str) -> None:
+    whole, stopped = (make_trainer(wide_network(), optimizer=optimizer) for _ in range(2))
     for epoch in range(3):
         whole.train_epoch(epoch)
     stopped.train_epoch(0)
     state = copy.deepcopy(stopped.state())
     stopped.train_epoch(1)  # lost: it was stopped before this was saved
     torch.rand(7)
-    resumed = make_trainer(UGCN(SKELETON, channels=(4, 8)))
+    resumed = make_trainer(wide_network(1), optimizer=optimizer)
     resumed.load_state(state)
     for epoch in (1, 2):
         resumed.train_epoch(epoch)

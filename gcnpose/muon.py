@@ -1,0 +1,75 @@
+"""Muon: weight matrices are updated along orthogonal matrices, everything else by Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_SIDE = 16
+"""Matrices with a shorter side, such as those of the first and the last layer, are left to Adam."""
+_STEPS = 5
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Roughly the nearest semi-orthogonal matrix: U V' of the singular value decomposition U S V'.
+
+    Five steps of a Newton-Schulz iteration that brings singular values to between 0.7 and 1.2 (Jordan, "Muon:
+    An optimizer for hidden layers in neural networks", 2024), in bfloat16.
+
+    Shapes:
+        (rows, columns) -> the same
+    """
+    a, b, c = _COEFFICIENTS
+    x = matrix.bfloat16()
+    x = x / (x.norm() + 1e-7)
+    wide = len(x) <= x.shape[1]
+    x = x if wide else x.mT
+    for _ in range(_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x if wide else x.mT).to(matrix.dtype)
+
+
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether Muon updates it: a weight matrix, or a convolution's as (out, in * kernel), of some size."""
+    return parameter.dim() > 1 and min(parameter.flatten(1).shape) >= SMALLEST_SIDE
+
+
+class Muon(torch.optim.Adam):
+    """Muon on matrices, Adam on the rest, by the same learning rate.
+
+    A matrix moves by the orthogonalised momentum of its gradients, times 0.2 sqrt(max(rows, columns)), which
+    makes the size of an element's step that of Adam's (Liu et al., "Muon is scalable for LLM training",
+    2025). There is no weight decay.
+
+    Args:
+        parameters: Of the network.
+        lr: Learning rate.
+        momentum: Of the matrices' gradients, by Nesterov.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        self.momentum = momentum
+        super().__init__(parameters, lr, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update by the gradients that there are, and no gradients of matrices any more."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if is_matrix(parameter) and parameter.grad is not None:
+                    self._move(parameter, parameter.grad, group["lr"])
+                    parameter.grad = None  # so Adam leaves it alone
+        super().step()
+
+    def _move(self, parameter: Tensor, gradient: Tensor, rate: float) -> None:
+        state = self.state[parameter]
+        if not state:
+            state |= {"mean": torch.zeros_like(parameter), "step": torch.zeros(())}  # Adam looks for "step"
+        state["mean"].lerp_(gradient, 1 - self.momentum)
+        ahead = gradient.lerp(state["mean"], self.momentum).flatten(1)
+        update = orthogonalise(ahead).view_as(parameter)
+        parameter.add_(update, alpha=-rate * 0.2 * max(ahead.shape) ** 0.5)
