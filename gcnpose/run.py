@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from gcnpose.build import (
     SPLITS,
@@ -26,34 +24,27 @@ from gcnpose.build import (
 )
 from gcnpose.checkpoint import (
     BEST,
-    REQUIRED,
     load_checkpoint,
     restore_model,
-    restore_refinement,
     save_checkpoint,
 )
 from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config, load_config
 from gcnpose.data.draws import Draws
-from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError, RunError, StoppedError
-from gcnpose.evaluation import Lift, Yardsticks, evaluate, score
+from gcnpose.evaluation import Yardsticks, score
 from gcnpose.files import replacing
-from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory, peak_memory_mib
-from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
-from gcnpose.nn.refinement import Refinement
 from gcnpose.processes import ALONE, Processes
-from gcnpose.protocols import PROTOCOLS
-from gcnpose.refinement import refine, some_clips, train_refinement
 from gcnpose.report import format_report, write_report
+from gcnpose.scoring import evaluate_model, log_report, precision, profile
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
-REFINED = "refined.pt"
 
 
 @enough_memory()
@@ -130,169 +121,6 @@ def write_settings(folder: Path, config: Config, skeleton: Skeleton) -> None:
         partial.write_text(yaml.safe_dump(skeleton.to_dict(), sort_keys=False), encoding="utf-8")
     with replacing(folder / CONFIG) as partial:
         partial.write_text(dump_config(config), encoding="utf-8")
-
-
-@enough_memory()
-def evaluate_checkpoint(
-    path: Path, overrides: Sequence[str], say: Any = print, tags: Mapping[str, str] = {}
-) -> dict[str, Any]:
-    """Scores a checkpoint on its test subjects, or on other motion.
-
-    Args:
-        path: The checkpoint, or a run folder.
-        overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
-            and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
-        say: Takes each line of progress.
-        tags: As for :func:`train`.
-
-    Returns:
-        The report of :func:`gcnpose.evaluation.evaluate`.
-
-    Raises:
-        InputError: if the checkpoint, an override or the motion cannot be used.
-    """
-    content = load_checkpoint(path)
-    config, model, motion = _restore(content, path, overrides)
-    device = build_device(config)
-    say(
-        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
-    )
-    yardsticks = Yardsticks(**content["yardsticks"])
-    refinement = restore_refinement(content, path)
-    report = _evaluate(config, model.to(device), build_views(config, motion), yardsticks, device, refinement)
-    say(format_report(report))
-    _log_scores(config, f"{config.name}-evaluation", {"checkpoint": str(path), **tags}, motion, report)
-    return report
-
-
-def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int = 8) -> None:
-    """Draws the poses that a checkpoint is farthest off at, one of each sequence (the paper's Figures 5, 7).
-
-    Args:
-        path: The checkpoint, or a run folder.
-        overrides: As for :func:`evaluate_checkpoint`.
-        picture: The PNG file.
-        poses: How many, where there are as many sequences.
-
-    Raises:
-        InputError: if the checkpoint, an override or the motion cannot be used.
-    """
-    from gcnpose.viz.poses import draw_poses
-
-    config, model, motion = _restore(load_checkpoint(path), path, overrides)
-    device = build_device(config)
-    views = build_views(config, motion)
-    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
-    lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
-    errors = mpjpe_mm(lifted, views.pose_3d)
-    if views.valid is not None:
-        errors = errors.where(views.valid, -1.0)
-    hardest: dict[tuple[str, str], tuple[float, int, str]] = {}
-    for clip in views.clips:
-        error, frame = errors[clip.rows].max(dim=0)
-        seen = (error.item(), clip.first + int(frame), f"{clip.subject} {clip.action}, frame {int(frame)}")
-        key = (clip.subject, clip.name)
-        hardest[key] = max(seen, hardest.get(key, seen))
-    _, rows, titles = zip(*sorted(hardest.values(), reverse=True)[:poses], strict=True)
-    chosen = list(rows)
-    draw_poses(
-        views.skeleton,
-        views.keypoints_2d[chosen],
-        lifted[chosen],
-        views.pose_3d[chosen],
-        picture,
-        titles,
-    )
-
-
-def _restore(
-    content: Mapping[str, Any], path: Path, overrides: Sequence[str]
-) -> tuple[Config, LiftingNetwork, MotionSet]:
-    """The network of a checkpoint, its config with other settings, and the motion to score it on."""
-    _, skeleton, model = restore_model(content, path)
-    settings = dict(content["config"], data=dict(content["config"]["data"]))
-    settings["data"].update(train_subjects=None, validation_subjects=None)
-    if any(override.startswith("data.path=") for override in overrides):
-        settings["data"]["test_subjects"] = None
-    renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
-    config = _same_network(content, settings, renamed, path)
-    return config, model, build_motion(config, skeleton, ("test",))["test"]
-
-
-@enough_memory()
-def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) -> Path:
-    """Trains a second stage on the training subjects, and scores both stages on the test subjects.
-
-    The network is the checkpoint's and stays as it is. Its poses of the training views are refined; see
-    :mod:`gcnpose.refinement`.
-
-    Args:
-        path: The checkpoint, or a run folder.
-        overrides: ``key=value`` changes to the checkpoint's own config, such as ``refinement.epochs=5``.
-        say: Takes each line of progress.
-
-    Returns:
-        A checkpoint of both stages beside the first one's, ``refined.pt``; beside it ``refined.json`` and
-        ``refined.csv`` with the report, whose other methods are without the second stage.
-
-    Raises:
-        InputError: if the checkpoint, an override or the motion cannot be used.
-        RunError: if the training does not end with finite weights.
-    """
-    content = load_checkpoint(path)
-    _, skeleton, model = restore_model(content, path)
-    config = _same_network(content, content["config"], overrides, path)
-    device = build_device(config)
-    model = model.to(device)
-    motion = build_motion(config, skeleton, ("train", "test"))
-    views = some_clips(build_views(config, motion["train"]), config.refinement.frames, config.seed)
-    say(f"{path}: epoch {content['epoch']}, refined on {sum(clip.frames for clip in views.clips):,} frames")
-    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    window, batch_size = config.data.window, config.evaluation.batch_size
-    lifted = lift_windows(model, skeleton, inputs, window, window, flip=False, batch_size=batch_size)
-    refinement = train_refinement(
-        views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
-    )
-    target = (path if path.is_dir() else path.parent) / REFINED
-    parts = {name: content[name] for name in REQUIRED if name != "format"}
-    second = {"config": config_to_dict(config), "refinement": refinement.state_dict()}
-    save_checkpoint(target, {**parts, **second})
-    yardsticks = Yardsticks(**content["yardsticks"])
-    report = _evaluate(config, model, build_views(config, motion["test"]), yardsticks, device, refinement)
-    say(format_report(report))
-    write_report(report, target.with_suffix(".json"))
-    tags = {"checkpoint": str(path)}
-    _log_scores(config, f"{config.name}-refinement", tags, motion["test"], report, target)
-    return target
-
-
-def _log_scores(
-    config: Config,
-    name: str,
-    tags: Mapping[str, str],
-    motion: MotionSet,
-    report: Mapping[str, Any],
-    *files: Path,
-) -> None:
-    """A run in MLflow for what a checkpoint scored on the test subjects."""
-    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
-        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", _profile(motion))
-        _log_report(tracker, report)
-        tracker.log_files(*files)
-
-
-def _same_network(
-    content: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[str], path: Path
-) -> Config:
-    """The settings of a checkpoint with overrides that leave its network alone."""
-    config = config_from_dict(settings, str(path), overrides)
-    own = config_from_dict(content["config"], str(path))
-    if config.model != own.model or config.skeleton != own.skeleton:
-        raise InputError(
-            f"{path}: the network is what the checkpoint has; model.* and skeleton cannot be overridden"
-        )
-    return config
 
 
 def newest_run(output: str | Path, *files: str) -> Path:
@@ -376,7 +204,7 @@ class _Run:
             ):
                 for split, motion in self.motion.items():
                     tracker.log_motion(
-                        f"{config.name}-{split}", source, digests[split], split, _profile(motion)
+                        f"{config.name}-{split}", source, digests[split], split, profile(motion)
                     )
                 tracker.log_files(folder / CONFIG, folder / SKELETON)
                 tracker.log_missing(self.history, "epoch")
@@ -427,7 +255,7 @@ class _Run:
         self.model.eval()
         inputs = [views.keypoints_2d[clip.rows].to(self.device) for clip in views.clips]
         window, batch_size = self.config.data.window, self.config.evaluation.batch_size
-        with _precision(self.config, self.device):
+        with precision(self.config, self.device):
             lifted = lift_windows(
                 self.model, self.skeleton, inputs, window, window, flip=False, batch_size=batch_size
             )
@@ -476,14 +304,14 @@ class _Run:
         _, _, model = restore_model(load_checkpoint(folder / BEST), folder / BEST)
         model = model.to(self.device)
         views = build_views(config, self.motion["test"])
-        report = _evaluate(config, model, views, self.yardsticks, self.device)
+        report = evaluate_model(config, model, views, self.yardsticks, self.device)
         _write_history(folder / "history.csv", self.history)  # a run may have been stopped before it
         write_report(report, folder / "report.json")
         with replacing(folder / "poses.png") as partial:
             self._draw(model, views, partial)
         self.say(format_report(report))
         self.say(f"{folder}: {BEST}, report.json, report.csv, history.csv, poses.png")
-        _log_report(tracker, report)
+        log_report(tracker, report)
         tracker.log_files(
             *(folder / name for name in (BEST, "report.json", "report.csv", "history.csv", "poses.png"))
         )
@@ -515,97 +343,6 @@ class _Run:
 
 def _hint(folder: Path) -> str:
     return f"`train --resume {folder}` goes on from the last checkpoint"
-
-
-def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[str, Lift]:
-    """All ways to apply the network, by the names that the config has for them."""
-    settings, window = config.evaluation, config.data.window
-    flip, frames_at_once = settings.flip, settings.batch_size * window
-    ways: dict[str, Lift] = {
-        "windows": lambda inputs: lift_windows(
-            model, skeleton, inputs, window, settings.step, flip, settings.batch_size
-        ),
-        "whole": lambda inputs: lift_whole(model, skeleton, inputs, 1, flip, frames_at_once),
-        "shifts": lambda inputs: lift_whole(
-            model, skeleton, inputs, model.stride_product, flip, frames_at_once
-        ),
-    }
-    return {name: _in_precision(config, way) for name, way in ways.items()}
-
-
-def _in_precision(config: Config, way: Lift) -> Lift:
-    """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
-
-    def lift(inputs: list[Tensor]) -> list[Tensor]:
-        with _precision(config, inputs[0].device):
-            return way(inputs)
-
-    return lift
-
-
-def _precision(config: Config, device: torch.device) -> torch.autocast:
-    """For a ``with`` statement."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.evaluation.precision == "bf16")
-
-
-def _evaluate(
-    config: Config,
-    model: LiftingNetwork,
-    views: Views,
-    yardsticks: Yardsticks,
-    device: torch.device,
-    refinement: Refinement | None = None,
-) -> dict[str, Any]:
-    settings = config.evaluation
-    ways = _lifts(config, model, views.skeleton)
-    lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
-    if refinement is not None:
-        first = settings.methods[0]
-        again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
-        lifts = {f"{first}, refined": again, **lifts}
-    protocol = PROTOCOLS[settings.protocol]
-    report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
-    inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}
-    return {**report, "inference": inference}
-
-
-def _keypoint_source(config: Config, views: Views) -> str:
-    keypoints = config.data.keypoints
-    projected = [clip for clip in views.clips if not clip.detected]
-    own, projection = "the motion's own", "projected ground truth"
-    if keypoints.ground_truth_weight > 0:
-        own += f" mixed with {keypoints.ground_truth_weight:g} ground truth"
-    if keypoints.noise.scale > 0 and projected:
-        projection += " with noise"
-    if not projected:
-        return own
-    if len(projected) == len(views.clips):
-        return projection
-    return f"{own} where it has some, else {projection}"
-
-
-def _log_report(tracker: Tracker, report: Mapping[str, Any]) -> None:
-    for mean in ("mean_over_frames", "mean_over_actions"):
-        tracker.log_metrics({f"test/{mean}/{name}": value for name, value in report[mean].items()})
-    for yardstick, means in report["yardsticks"].items():
-        tracker.log_metrics(
-            {f"yardstick_{yardstick}/{name}": v for name, v in means["mean_over_frames"].items()}
-        )
-    actions = report["per_action"]
-    names = list(next(iter(actions.values())))
-    tracker.log_table(
-        {"action": list(actions), **{name: [values[name] for values in actions.values()] for name in names}},
-        "per_action.json",
-    )
-
-
-def _profile(motion: MotionSet) -> dict[str, Any]:
-    return {
-        "sequences": len(motion.sequences),
-        "frames": sum(len(sequence.positions) for sequence in motion.sequences),
-        "subjects": len(motion.subjects),
-        "fps": motion.fps,
-    }
 
 
 def _make_folder(config: Config, skeleton: Skeleton) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gcnpose import run
+from gcnpose import run, scoring
 from gcnpose.build import build_motion, build_views
 from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.cli import main
@@ -261,7 +261,7 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 def test_options_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(run, "evaluate_checkpoint", lambda *arguments: calls.append(arguments[:2]) or {})
+    monkeypatch.setattr(scoring, "evaluate_checkpoint", lambda *arguments: calls.append(arguments[:2]) or {})
     monkeypatch.setattr("gcnpose.report.write_report", lambda report, path: calls.append((path,)))
     monkeypatch.setattr("gcnpose.config.load_config", lambda path, overrides: (path, overrides))
     monkeypatch.setattr(run, "train", lambda config, *_: calls.append(config))
@@ -412,7 +412,7 @@ def test_the_hardest_poses_have_the_largest_errors(finished: Path, monkeypatch: 
     """By the slow way: both windows of every clip, and all frames in turn."""
     drawn = []
     monkeypatch.setattr("gcnpose.viz.poses.draw_poses", lambda *arguments: drawn.append(arguments))
-    run.draw_hardest(finished, ["evaluation.flip=false", "evaluation.step=16"], Path("x.png"))
+    scoring.draw_hardest(finished, ["evaluation.flip=false", "evaluation.step=16"], Path("x.png"))
     ((_, _, predicted, truth, _, _),) = drawn
     config, skeleton, model = restore_model(load_checkpoint(finished), finished)
     views = build_views(config, build_motion(config, skeleton, ("test",))["test"])
@@ -433,7 +433,7 @@ def test_tags(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) ->
     given = []
     monkeypatch.setattr(run, "train", lambda config, say, tags, processes: given.append(tags))
     monkeypatch.setattr(run, "resume", lambda folder, say, tags, processes: given.append(tags))
-    monkeypatch.setattr(run, "evaluate_checkpoint", lambda path, overrides, say, tags: given.append(tags))
+    monkeypatch.setattr(scoring, "evaluate_checkpoint", lambda path, overrides, say, tags: given.append(tags))
     tags = ["--tag=cell=a b", "--tag", "sum=1+1=2"]
     for command in (["train", experiment], ["train", "--resume", "x"], ["evaluate", "x"]):
         assert main([*command, *tags]) == 0

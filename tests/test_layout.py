@@ -18,7 +18,8 @@ LAYERS = (
     ("build",),
     ("checkpoint", "served_model", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),
-    ("run",),
+    ("scoring",),
+    ("run", "second_stage"),
     ("experiment", "results", "grid"),
     ("export", "benchmark", "commands", "cli"),
 )

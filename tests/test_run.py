@@ -21,7 +21,9 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
-from gcnpose.run import LAST, evaluate_checkpoint, newest_run, refine_checkpoint, resume, train
+from gcnpose.run import LAST, newest_run, resume, train
+from gcnpose.scoring import evaluate_checkpoint
+from gcnpose.second_stage import refine_checkpoint
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from tests.experiments import NETWORKS, small_config, small_experiment

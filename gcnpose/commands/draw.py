@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
 
         draw_pendulum(options.output)
     else:
-        from gcnpose.run import draw_hardest
+        from gcnpose.scoring import draw_hardest
 
         check_output(options.output, ".png")
         draw_hardest(*checkpoint_and_overrides(options.arguments), options.output)

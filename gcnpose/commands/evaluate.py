@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from gcnpose.report import SUFFIXES, write_report
-    from gcnpose.run import evaluate_checkpoint
+    from gcnpose.scoring import evaluate_checkpoint
 
     checkpoint, overrides = checkpoint_and_overrides(options.arguments)
     if options.output:

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from gcnpose.run import refine_checkpoint
+    from gcnpose.second_stage import refine_checkpoint
 
     refined = refine_checkpoint(options.checkpoint, options.overrides, say)
     say(f"{refined}: both stages; the report is beside it, as .json and .csv")

@@ -18,7 +18,7 @@ from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
 from gcnpose.inference import Lifter
 from gcnpose.metrics import mpjpe_mm
-from gcnpose.run import evaluate_checkpoint
+from gcnpose.scoring import evaluate_checkpoint
 from tests import keypoint_files
 from tests.checkpoints import small_checkpoint
 

@@ -18,7 +18,7 @@ from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import guess_intrinsics
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn.refinement import Refinement
-from gcnpose.run import evaluate_checkpoint
+from gcnpose.scoring import evaluate_checkpoint
 from tests.checkpoints import small_checkpoint
 
 

@@ -1,0 +1,250 @@
+"""What a checkpoint scores on test subjects, or on other motion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcnpose.build import build_device, build_motion, build_views
+from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
+from gcnpose.config import Config, config_from_dict, config_to_dict
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.views import Views
+from gcnpose.errors import InputError
+from gcnpose.evaluation import Lift, Yardsticks, evaluate
+from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.memory import enough_memory
+from gcnpose.metrics import mpjpe_mm
+from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.refinement import Refinement
+from gcnpose.protocols import PROTOCOLS
+from gcnpose.refinement import refine
+from gcnpose.report import format_report
+from gcnpose.skeleton import Skeleton
+from gcnpose.tracking import Tracker
+
+
+@enough_memory()
+def evaluate_checkpoint(
+    path: Path, overrides: Sequence[str], say: Any = print, tags: Mapping[str, str] = {}
+) -> dict[str, Any]:
+    """Scores a checkpoint on its test subjects, or on other motion.
+
+    Args:
+        path: The checkpoint, or a run folder.
+        overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
+            and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
+        say: Takes each line of progress.
+        tags: As for :func:`train`.
+
+    Returns:
+        The report of :func:`gcnpose.evaluation.evaluate`.
+
+    Raises:
+        InputError: if the checkpoint, an override or the motion cannot be used.
+    """
+    content = load_checkpoint(path)
+    config, model, motion = _restore(content, path, overrides)
+    device = build_device(config)
+    say(
+        f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
+    )
+    yardsticks = Yardsticks(**content["yardsticks"])
+    refinement = restore_refinement(content, path)
+    report = evaluate_model(
+        config, model.to(device), build_views(config, motion), yardsticks, device, refinement
+    )
+    say(format_report(report))
+    log_scores(config, f"{config.name}-evaluation", {"checkpoint": str(path), **tags}, motion, report)
+    return report
+
+
+def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int = 8) -> None:
+    """Draws the poses that a checkpoint is farthest off at, one of each sequence (the paper's Figures 5, 7).
+
+    Args:
+        path: The checkpoint, or a run folder.
+        overrides: As for :func:`evaluate_checkpoint`.
+        picture: The PNG file.
+        poses: How many, where there are as many sequences.
+
+    Raises:
+        InputError: if the checkpoint, an override or the motion cannot be used.
+    """
+    from gcnpose.viz.poses import draw_poses
+
+    config, model, motion = _restore(load_checkpoint(path), path, overrides)
+    device = build_device(config)
+    views = build_views(config, motion)
+    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
+    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
+    errors = mpjpe_mm(lifted, views.pose_3d)
+    if views.valid is not None:
+        errors = errors.where(views.valid, -1.0)
+    hardest: dict[tuple[str, str], tuple[float, int, str]] = {}
+    for clip in views.clips:
+        error, frame = errors[clip.rows].max(dim=0)
+        seen = (error.item(), clip.first + int(frame), f"{clip.subject} {clip.action}, frame {int(frame)}")
+        key = (clip.subject, clip.name)
+        hardest[key] = max(seen, hardest.get(key, seen))
+    _, rows, titles = zip(*sorted(hardest.values(), reverse=True)[:poses], strict=True)
+    chosen = list(rows)
+    draw_poses(
+        views.skeleton,
+        views.keypoints_2d[chosen],
+        lifted[chosen],
+        views.pose_3d[chosen],
+        picture,
+        titles,
+    )
+
+
+def _restore(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str]
+) -> tuple[Config, LiftingNetwork, MotionSet]:
+    """The network of a checkpoint, its config with other settings, and the motion to score it on."""
+    _, skeleton, model = restore_model(content, path)
+    settings = dict(content["config"], data=dict(content["config"]["data"]))
+    settings["data"].update(train_subjects=None, validation_subjects=None)
+    if any(override.startswith("data.path=") for override in overrides):
+        settings["data"]["test_subjects"] = None
+    renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
+    config = same_network(content, settings, renamed, path)
+    return config, model, build_motion(config, skeleton, ("test",))["test"]
+
+
+def same_network(
+    content: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[str], path: Path
+) -> Config:
+    """The settings of a checkpoint with overrides that leave its network alone."""
+    config = config_from_dict(settings, str(path), overrides)
+    own = config_from_dict(content["config"], str(path))
+    if config.model != own.model or config.skeleton != own.skeleton:
+        raise InputError(
+            f"{path}: the network is what the checkpoint has; model.* and skeleton cannot be overridden"
+        )
+    return config
+
+
+def log_scores(
+    config: Config,
+    name: str,
+    tags: Mapping[str, str],
+    motion: MotionSet,
+    report: Mapping[str, Any],
+    *files: Path,
+) -> None:
+    """A run in MLflow for what a checkpoint scored on the test subjects."""
+    with Tracker.start(config.tracking, name, config_to_dict(config), tags) as tracker:
+        tracker.log_motion(name, config.data.path or "embedded", motion.digest(), "test", profile(motion))
+        log_report(tracker, report)
+        tracker.log_files(*files)
+
+
+def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[str, Lift]:
+    """All ways to apply the network, by the names that the config has for them."""
+    settings, window = config.evaluation, config.data.window
+    flip, frames_at_once = settings.flip, settings.batch_size * window
+    ways: dict[str, Lift] = {
+        "windows": lambda inputs: lift_windows(
+            model, skeleton, inputs, window, settings.step, flip, settings.batch_size
+        ),
+        "whole": lambda inputs: lift_whole(model, skeleton, inputs, 1, flip, frames_at_once),
+        "shifts": lambda inputs: lift_whole(
+            model, skeleton, inputs, model.stride_product, flip, frames_at_once
+        ),
+    }
+    return {name: _in_precision(config, way) for name, way in ways.items()}
+
+
+def _in_precision(config: Config, way: Lift) -> Lift:
+    """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
+
+    def lift(inputs: list[Tensor]) -> list[Tensor]:
+        with precision(config, inputs[0].device):
+            return way(inputs)
+
+    return lift
+
+
+def precision(config: Config, device: torch.device) -> torch.autocast:
+    """That of the evaluation, for a ``with`` statement."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.evaluation.precision == "bf16")
+
+
+def evaluate_model(
+    config: Config,
+    model: LiftingNetwork,
+    views: Views,
+    yardsticks: Yardsticks,
+    device: torch.device,
+    refinement: Refinement | None = None,
+) -> dict[str, Any]:
+    """The report of :func:`gcnpose.evaluation.evaluate`, by the config's methods and protocol.
+
+    Args:
+        config: The experiment.
+        model: On the device.
+        views: What is scored.
+        yardsticks: Scored beside.
+        device: Where to lift.
+        refinement: Second stage, whose poses are scored first.
+    """
+    settings = config.evaluation
+    ways = _lifts(config, model, views.skeleton)
+    lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
+    if refinement is not None:
+        first = settings.methods[0]
+        again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
+        lifts = {f"{first}, refined": again, **lifts}
+    protocol = PROTOCOLS[settings.protocol]
+    report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
+    inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}
+    return {**report, "inference": inference}
+
+
+def _keypoint_source(config: Config, views: Views) -> str:
+    keypoints = config.data.keypoints
+    projected = [clip for clip in views.clips if not clip.detected]
+    own, projection = "the motion's own", "projected ground truth"
+    if keypoints.ground_truth_weight > 0:
+        own += f" mixed with {keypoints.ground_truth_weight:g} ground truth"
+    if keypoints.noise.scale > 0 and projected:
+        projection += " with noise"
+    if not projected:
+        return own
+    if len(projected) == len(views.clips):
+        return projection
+    return f"{own} where it has some, else {projection}"
+
+
+def log_report(tracker: Tracker, report: Mapping[str, Any]) -> None:
+    """The report's means as metrics in MLflow, and its actions as a table."""
+    for mean in ("mean_over_frames", "mean_over_actions"):
+        tracker.log_metrics({f"test/{mean}/{name}": value for name, value in report[mean].items()})
+    for yardstick, means in report["yardsticks"].items():
+        tracker.log_metrics(
+            {f"yardstick_{yardstick}/{name}": v for name, v in means["mean_over_frames"].items()}
+        )
+    actions = report["per_action"]
+    names = list(next(iter(actions.values())))
+    tracker.log_table(
+        {"action": list(actions), **{name: [values[name] for values in actions.values()] for name in names}},
+        "per_action.json",
+    )
+
+
+def profile(motion: MotionSet) -> dict[str, Any]:
+    """What MLflow shows of a data set."""
+    return {
+        "sequences": len(motion.sequences),
+        "frames": sum(len(sequence.positions) for sequence in motion.sequences),
+        "subjects": len(motion.subjects),
+        "fps": motion.fps,
+    }
