@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from gcnpose.build import build_model
-from gcnpose.checkpoint import FORMAT, load_checkpoint, restore_model, save_checkpoint
+from gcnpose.checkpoint import (
+    FORMAT,
+    load_checkpoint,
+    restore_model,
+    save_checkpoint,
+    save_shared,
+    shipped_checkpoint,
+)
 from gcnpose.config import config_to_dict
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
@@ -189,3 +196,49 @@ def test_config_and_skeleton_are_checked(content: dict[str, Any]) -> None:
         restore_model({**content, "config": {**content["config"], "train": {"epoch": 1}}}, "x.pt")
     with pytest.raises(InputError, match=r"x\.pt"):
         restore_model({**content, "skeleton": {"name": "broken"}}, "x.pt")
+
+
+# The format that models are shared in
+
+
+def test_a_shared_checkpoint_is_the_same_to_half_precision(saved: Path, tmp_path: Path) -> None:
+    content = load_checkpoint(saved)
+    path = tmp_path / "network.safetensors"
+    save_shared(path, {**content, "optimizer": {"state": 1}})
+    shared = load_checkpoint(path)
+    assert shared.keys() == {"format", "config", "skeleton", "model", "epoch", "yardsticks"}
+    for name in ("config", "skeleton", "epoch", "format"):
+        assert shared[name] == content[name]
+    for part in ("model", "yardsticks"):
+        assert shared[part].keys() == content[part].keys()
+        for name, tensor in content[part].items():
+            tolerance = {"rtol": 1e-3, "atol": 1e-7} if part == "model" and tensor.dim() > 1 else {}
+            torch.testing.assert_close(shared[part][name], tensor, **tolerance)
+    x = torch.randn(1, 16, 17, 2)
+    _, _, ours = restore_model(shared, path)
+    _, _, theirs = restore_model(content, saved)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another file", "other metadata"])
+def test_a_damaged_shared_checkpoint_is_one_message(damage: str, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    save_shared(path, load_checkpoint(saved))
+    whole = path.read_bytes()
+    damaged = {
+        "cut off": whole[:1000],
+        "another file": b"{}",
+        "other metadata": whole.replace(b"format", b"farmot"),
+    }
+    path.write_bytes(damaged[damage])
+    with pytest.raises(InputError, match=f"^{path}: (cannot be read as a checkpoint|not a checkpoint of)"):
+        load_checkpoint(path)
+
+
+def test_the_network_that_comes_with_gcnpose() -> None:
+    path = shipped_checkpoint()
+    _, skeleton, model = restore_model(load_checkpoint(path), path)
+    assert skeleton == SKELETON and model.input_channels == 2
+    assert path.stat().st_size < 5e6
+    card = path.with_name("README.md").read_text(encoding="utf-8")
+    assert "mocap.cs.cmu.edu" in card and (path.parent / "LICENCE.txt").is_file()
