@@ -245,7 +245,7 @@ def test_published_figures_for_every_column(tmp_path: Path) -> None:
 
 def test_an_experiment_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"did you mean table1\?; shipped experiments: best, dropout, figure6, "
+        InputError, match=r"did you mean table1\?; shipped experiments: baselines, best, dropout, figure6, "
     ):
         load_experiment("tabel1")
 
