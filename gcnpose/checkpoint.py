@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from gcnpose.build import build_model
@@ -18,11 +21,14 @@ from gcnpose.errors import InputError
 from gcnpose.files import replacing
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.refinement import Refinement
+from gcnpose.resources import resource_folder
 from gcnpose.skeleton import Skeleton
 
 FORMAT = "gcnpose checkpoint 1"
 BEST = "best.pt"
 """The checkpoint that a run folder stands for."""
+SHARED_SUFFIX = ".safetensors"
+_NAMED_TENSORS = ("model", "refinement", "yardsticks")
 REQUIRED = ("format", "config", "skeleton", "model", "epoch", "yardsticks")
 
 
@@ -43,11 +49,62 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         file.write(buffer.getbuffer())
 
 
+def save_shared(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes what lifting needs of a checkpoint in the format that models are shared in.
+
+    Weight matrices are kept in half precision, everything else in single: half as large. A network to lift
+    with and to score, not to train on.
+
+    Args:
+        path: The file, which ends in ``.safetensors``.
+        content: Of :func:`load_checkpoint`.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    tensors = {
+        f"{part}.{name}": (tensor.half() if part == "model" and tensor.dim() > 1 else tensor).contiguous()
+        for part in _NAMED_TENSORS
+        for name, tensor in content.get(part, {}).items()
+    }
+    others = {name: content[name] for name in REQUIRED if name not in _NAMED_TENSORS}
+    others["config"] = _without_places(content["config"])
+    with replacing(path) as partial:
+        partial.write_bytes(save(tensors, {name: json.dumps(value) for name, value in others.items()}))
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without what they say of the machine: folders, and the tracking server."""
+    path = config["data"]["path"]
+    data = {**config["data"], "path": None if path is None else Path(path).name}
+    kept = {name: value for name, value in config.items() if name not in ("output", "tracking")}
+    return {**kept, "data": data}
+
+
+def _read_shared(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        content: dict[str, Any] = {name: json.loads(text) for name, text in file.metadata().items()}
+        for key in file.keys():  # noqa: SIM118, it is no dictionary
+            part, name = key.split(".", 1)
+            tensor = file.get_tensor(key)
+            content.setdefault(part, {})[name] = tensor.float() if tensor.dtype == torch.half else tensor
+    return content
+
+
+def shipped_checkpoint() -> Path:
+    """The network that comes with gcnpose: 17 joints of Human3.6M, trained for the 2D of detectors.
+
+    What it was trained on and how far off it is stands in the ``README.md`` beside it.
+    """
+    return resource_folder("models") / f"h36m17{SHARED_SUFFIX}"
+
+
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU.
 
     Args:
-        path: The file, or a run folder, which stands for the best checkpoint in it.
+        path: The file, of :func:`save_checkpoint` or :func:`save_shared`, or a run folder, which stands for
+            the best checkpoint in it.
 
     Raises:
         InputError: if there is no such file, it is damaged, or not a checkpoint of this program.
@@ -64,7 +121,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            if path.suffix == SHARED_SUFFIX:
+                content = _read_shared(path)
+            else:
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except (
         Exception
     ) as error:  # a damaged file can raise anything, and PyTorch then advises to run the code in it
@@ -76,6 +136,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     missing = [key for key in REQUIRED if key not in content]
     if missing:
         raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    yardsticks = content["yardsticks"]
+    if not isinstance(yardsticks, dict) or set(yardsticks) != {"mean_pose", "linear"}:
+        raise InputError(f"{path}: the checkpoint's yardsticks are not mean_pose and linear")
     return content
 
 
@@ -110,6 +173,9 @@ def restore_refinement(content: Mapping[str, Any], source: str | Path) -> Refine
 def _load_weights(network: nn.Module, weights: Any, source: str | Path) -> None:
     try:
         network.load_state_dict(weights)
+        for name, tensor in network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise RuntimeError(f"{name} is not finite")
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise InputError(f"{source}: the weights do not fit the network: {reason}") from error

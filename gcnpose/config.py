@@ -258,7 +258,7 @@ class TrainConfig:
     warmup_epochs: float = field(default=0.0, metadata=at_least(0))
     """Epochs, or part of one, over which the learning rate rises from 0."""
     weight_decay: float = field(default=1e-5, metadata=at_least(0))
-    """Weight decay of the convolution weights."""
+    """Adam's weight decay of the convolution weights; Muon has none."""
     fixed_input_statistics: bool = False
     """Whether the input is normalised by the mean and variance of the data, not of each batch."""
     gradient_clip: float | None = field(default=None, metadata=above(0))
@@ -442,6 +442,9 @@ def _conflicts(config: Config) -> Iterator[Fault]:
     if loss.weight > 0 and max(loss.intervals) >= data.window:
         reason = f"expected less than data.window ({data.window}), came {list(loss.intervals)}"
         yield ("loss.intervals", "data.window", "loss.weight"), reason
+    if train.optimizer == "muon" and train.weight_decay != TrainConfig().weight_decay:
+        reason = f"is a setting of adam, but train.optimizer is muon; came {train.weight_decay:g}"
+        yield ("train.weight_decay", "train.optimizer"), reason
     if train.warmup_epochs >= train.epochs:
         reason = f"expected less than train.epochs ({train.epochs}), came {train.warmup_epochs:g}"
         yield ("train.warmup_epochs", "train.epochs"), reason

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -123,9 +124,29 @@ class Step:
 
     @property
     def digest(self) -> str:
-        """The same for steps that must come to the same result, wherever they run."""
-        content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        """The same for steps that must come to the same result, wherever they run.
+
+        Of the settings; and then, where the motion is a file that is here, of what it and its splits hold.
+        """
+        content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True).encode()
+        path = self.config.data.path
+        return hashlib.sha256(content).hexdigest()[:16] + (
+            "" if path is None else _hash_of_motion(Path(path))
+        )
+
+    def accepts(self, digest: str) -> bool:
+        """Whether a result with that digest is this step's; where the motion is not here, by the settings."""
+        return digest.startswith(self.digest)
+
+
+def _hash_of_motion(path: Path) -> str:
+    files = [file for file in (path, path.with_name("splits.json")) if file.is_file()]
+    return "".join("-" + _hash_of_file(file, file.stat().st_mtime_ns) for file in files)
+
+
+@cache
+def _hash_of_file(path: Path, changed_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

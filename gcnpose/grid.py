@@ -342,16 +342,19 @@ def _results(plan: Plan, shared: Mapping[str, str], known: Mapping[str, Result])
         for step in group:
             path = step.folder / RESULT
             own = parse_result(step, path.read_text(encoding="utf-8")) if path.is_file() else None
-            result = own or parse_result(step, shared.get(_tag(step), "{}")) or known.get(step.digest)
-            if result is not None:
-                found[step.name] = result
+            candidates = [own, parse_result(step, shared.get(_tag(step), "{}"))]
+            candidates += [result for digest, result in known.items() if step.accepts(digest)]
+            results = [result for result in candidates if result is not None]
+            if results:  # the first that did not fail
+                found[step.name] = min(results, key=lambda result: result.failure != "")
     return found
 
 
 def _share(plan: Plan, done: Mapping[str, Result], shared: Mapping[str, str], tracker: Tracker) -> None:
     """Puts results on the shared run that it lacks, because it was not to be had when they were made."""
     steps = [step for group in plan.groups for step in group if step.name in done]
-    lacking = [step for step in steps if parse_result(step, shared.get(_tag(step), "{}")) is None]
+    shown = {step.name: parse_result(step, shared.get(_tag(step), "{}")) for step in steps}
+    lacking = [step for step in steps if shown[step.name] != done[step.name]]
     tracker.log_tags({_tag(step): dump_result(done[step.name]) for step in lacking})
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_SIDE = 16
-"""Matrices with a shorter side, such as those of the first and the last layer, are left to Adam."""
+"""Matrices with a shorter side are left to Adam: in UGCN those of the first and the last layer."""
 _STEPS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -44,6 +44,9 @@ class Muon(torch.optim.Adam):
     A matrix moves by the orthogonalised momentum of its gradients, times 0.2 sqrt(max(rows, columns)), which
     makes the size of an element's step that of Adam's (Liu et al., "Muon is scalable for LLM training",
     2025). There is no weight decay.
+
+    The orthogonal matrix is found in bfloat16, so processes that train together come to the same weights only
+    on machines of one kind.
 
     Args:
         parameters: Of the network.

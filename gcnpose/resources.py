@@ -1,4 +1,4 @@
-"""Where the graphs and configs lie: inside an installed package, or beside it in a checkout."""
+"""Where the graphs, configs and models lie: inside an installed package, or beside it in a checkout."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ def resource_folder(kind: str) -> Path:
     """Folder of the shipped files of one kind.
 
     Args:
-        kind: ``"graphs"`` or ``"configs"``.
+        kind: ``"graphs"``, ``"configs"`` or ``"models"``.
 
     Raises:
         FileNotFoundError: if neither the installed package nor the checkout has the folder.

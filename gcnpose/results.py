@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from gcnpose.config import Config
 from gcnpose.errors import InputError
@@ -89,7 +89,7 @@ def read_report(step: Step, provenance: Provenance) -> Result:
     scores = {**report[protocol.mean], "keypoints_error_px": report["keypoints_error_px"]}
     scored = (
         f"{report['frames']:,} frames, {protocol.mean.replace('_', ' ')}, protocol {protocol.name}, "
-        f"lifted by {report['method']}"
+        f"lifted by {_way(report['method'], report['inference'])}"
     )
     metrics = {metric: scores[metric] for metric in METRICS}
     return Result(
@@ -101,6 +101,15 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         digest=step.digest,
         **asdict(provenance),
     )
+
+
+def _way(method: str, inference: Mapping[str, Any]) -> str:
+    """How a report was lifted, in words."""
+    windows = f" of {inference['window']} frames, step {inference['step']}" if method == "windows" else ""
+    parts = [method + windows]
+    parts += ["with flips" if inference["flip"] else "without flips"]
+    parts += ["bf16"] if inference["precision"] == "bf16" else []
+    return ", ".join(parts)
 
 
 def failure(step: Step, reason: str, provenance: Provenance) -> Result:
@@ -131,7 +140,7 @@ def parse_result(step: Step, text: str) -> Result | None:
     """The result in a text, if it is one of this step as it is configured now."""
     try:
         result = Result(**json.loads(text))
-        return result if result.digest == step.digest else None
+        return result if step.accepts(result.digest) else None
     except (ValueError, TypeError):  # cut off by a store that takes no longer texts, or of another version
         return None
 
@@ -159,7 +168,7 @@ def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
             entries = [_entry(row) for row in csv.DictReader(file)]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; the experiment writes it") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the results of an experiment ({error})") from error
     rows, columns = ([part.name for part in parts] for parts in (experiment.rows, experiment.columns))
     for row, column, *_ in entries:
@@ -173,7 +182,10 @@ def known_results(folder: Path) -> dict[str, Result]:
     """The results in all files that :func:`write_csv` wrote into a folder, by digest, but for failures."""
     known = {}
     for path in sorted(folder.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as file, suppress(KeyError, TypeError, ValueError):
+        with (
+            suppress(OSError, csv.Error, KeyError, TypeError, ValueError),  # of something else
+            path.open(newline="", encoding="utf-8") as file,
+        ):
             for row in csv.DictReader(file):
                 result = _entry(row).result
                 if not result.failure:

@@ -40,7 +40,7 @@ def evaluate_checkpoint(
         overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
             and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
         say: Takes each line of progress.
-        tags: As for :func:`train`.
+        tags: As for :func:`gcnpose.run.train`.
 
     Returns:
         The report of :func:`gcnpose.evaluation.evaluate`.
@@ -205,7 +205,12 @@ def evaluate_model(
         lifts = {f"{first}, refined": again, **lifts}
     protocol = PROTOCOLS[settings.protocol]
     report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
-    inference = {"window": config.data.window, "step": settings.step, "flip": settings.flip}
+    inference = {
+        "window": config.data.window,
+        "step": settings.step,
+        "flip": settings.flip,
+        "precision": settings.precision,
+    }
     return {**report, "inference": inference}
 
 

@@ -14,7 +14,7 @@ from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory
 from gcnpose.refinement import some_clips, train_refinement
 from gcnpose.report import format_report, write_report
-from gcnpose.scoring import evaluate_model, log_scores, same_network
+from gcnpose.scoring import evaluate_model, log_scores, precision, same_network
 
 REFINED = "refined.pt"
 
@@ -49,7 +49,8 @@ def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) ->
     say(f"{path}: epoch {content['epoch']}, refined on {sum(clip.frames for clip in views.clips):,} frames")
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
     window, batch_size = config.data.window, config.evaluation.batch_size
-    lifted = lift_windows(model, skeleton, inputs, window, window, flip=False, batch_size=batch_size)
+    with precision(config, device):
+        lifted = lift_windows(model, skeleton, inputs, window, window, flip=False, batch_size=batch_size)
     refinement = train_refinement(
         views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
     )

@@ -21,6 +21,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Step, load_experiment
 from gcnpose.grid import LOCK, LOG, RESULT, duration, run_experiment, start_process
 from tests.experiments import small_experiment
+from tests.motions import small_motion
 
 ROWS = [
     {"name": "cross", "overrides": ["loss.operators=[cross]"], "published": [27.1, None, None]},
@@ -295,6 +296,16 @@ def test_what_stands_in_the_results_is_not_trained_again(finished: Path, tmp_pat
     assert written[0] == written[1]
     changed = write(tmp_path, TRAINED, "train.batch_size=3", name="changed")
     assert go(changed, tmp_path)[0] == STEPS
+
+
+def test_results_are_of_one_motion_and_no_other(finished: Path, tmp_path: Path) -> None:
+    """A motion file of the same name and other content is trained on; what is not a table is passed over."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    (tmp_path / "results" / "folder.csv").mkdir()
+    (tmp_path / "results" / "other.csv").write_text("row\n" + "x" * 200_000)
+    experiment = write(tmp_path, name="other-motion")
+    small_motion(frames=(40, 40, 41)).save(tmp_path / "motion.npz")
+    assert go(experiment, tmp_path)[0] == STEPS
 
 
 def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

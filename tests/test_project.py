@@ -77,7 +77,8 @@ def test_wheel_holds_every_package() -> None:
     folders = {file.parent for file in (CHECKOUT / "gcnpose").rglob("*.py")}
     packages = {".".join(folder.relative_to(CHECKOUT).parts) for folder in folders}
     moved = PYPROJECT["tool"]["setuptools"]["package-dir"]
-    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == packages | set(moved)
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == packages | set(moved) | {"gcnpose.models"}
+    assert list((CHECKOUT / "gcnpose" / "models").glob("*.safetensors"))
     for folder in moved.values():
         assert list((CHECKOUT / folder).glob("*.yaml")), f"{folder} holds no files for the wheel"
 

@@ -102,7 +102,8 @@ def test_a_result_is_read_back_by_the_same_step_only(step: Step) -> None:
 def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: float) -> None:
     report = {
         "protocol": protocol,
-        "method": "shifts",
+        "method": "windows",
+        "inference": {"window": 96, "step": 20, "flip": True, "precision": "bf16"},
         "frames": 12345,
         "keypoints_error_px": 6.5,
         "mean_over_frames": dict.fromkeys(METRICS[:-1], 1.5),
@@ -114,7 +115,9 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
     assert read.metrics["keypoints_error_px"] == 6.5
     assert read.metrics["mpjve_mm"] == (1.5 if protocol == "generic" else None)
     assert read.scored.startswith("12,345 frames, mean over ")
-    assert read.scored.endswith(f"protocol {protocol}, lifted by shifts")
+    assert read.scored.endswith(
+        f"protocol {protocol}, lifted by windows of 96 frames, step 20, with flips, bf16"
+    )
     assert read.training == "embedded motion, 110 epochs of all windows, 256 windows of 96 frames a step"
     assert (read.command, read.commit, read.machine, read.failure) == ("the command", "abc", "a CPU", "")
     assert len(read.date) == 10

@@ -19,6 +19,7 @@ from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import Batch, FixedWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
+from gcnpose.muon import Muon, is_matrix
 from gcnpose.nn import UGCN
 from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
@@ -155,6 +156,8 @@ def test_goes_on_from_a_state_as_if_never_stopped(optimizer: str) -> None:
     torch.rand(7)
     resumed = make_trainer(wide_network(1), optimizer=optimizer)
     resumed.load_state(state)
+    assert isinstance(resumed.optimizer, Muon) == (optimizer == "muon")
+    assert any(map(is_matrix, resumed.model.parameters()))
     for epoch in (1, 2):
         resumed.train_epoch(epoch)
     assert equal_states(whole.state(), resumed.state())

@@ -40,7 +40,9 @@ def add(commands: Commands) -> None:
         help="what a 2D detector wrote: a file, or a folder of files",
     )
     parser.add_argument(
-        "--checkpoint", metavar="CKPT", help="checkpoint or run folder; else the newest run in runs/"
+        "--checkpoint",
+        metavar="CKPT",
+        help="checkpoint or run folder; else the network that comes with gcnpose",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write into")
     parser.add_argument(
@@ -123,6 +125,8 @@ def _predict(options: argparse.Namespace) -> None:
         if tracks[0].fps is None:
             say("  the file tells no frame rate: 25 frames per second are played; --fps")
         lifter = _lifter(options)
+        if options.checkpoint is None:
+            say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
         if intrinsics is None:
             from gcnpose.keypoints.trajectory import guess_intrinsics
 
@@ -218,14 +222,11 @@ def _smoothed(track: KeypointTrack, filter: str) -> KeypointTrack:
 
 
 def _lifter(options: argparse.Namespace) -> Lifter:
-    from gcnpose.checkpoint import BEST
     from gcnpose.inference import Lifter
-    from gcnpose.run import newest_run
 
-    path = newest_run("runs", BEST) if options.checkpoint is None else Path(options.checkpoint)
     method: Method | None = "whole" if options.fast else options.method
     flip = False if options.fast else None
-    return Lifter.load(path, method, flip, options.precision, options.conversion)
+    return Lifter.load(options.checkpoint, method, flip, options.precision, options.conversion)
 
 
 def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track3D:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gcnpose.build import build_device
-from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
+from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement, shipped_checkpoint
 from gcnpose.config import Config, Method
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
@@ -87,7 +87,7 @@ class Lifter:
     @classmethod
     def load(
         cls,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         method: Method | None = None,
         flip: bool | None = None,
         precision: Precision = "fp32",
@@ -97,13 +97,14 @@ class Lifter:
         """The lifter of a checkpoint.
 
         Args:
-            checkpoint: The file, or a run folder.
+            checkpoint: The file, or a run folder; None: the network that comes with gcnpose.
             method, flip, precision, conversion: As of the class.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
 
         Raises:
             InputError: if the checkpoint cannot be used, or the device is not there.
         """
+        checkpoint = shipped_checkpoint() if checkpoint is None else checkpoint
         content = load_checkpoint(checkpoint)
         config, skeleton, model = restore_model(content, checkpoint)
         refinement = restore_refinement(content, checkpoint)

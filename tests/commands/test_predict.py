@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.cli import main
 from gcnpose.data.camera import Rig, denormalize_screen, h36m_rig, world_to_camera
 from gcnpose.data.synthetic import make_motion
+from gcnpose.data.views import fixed_views
 from gcnpose.errors import InputError
 from gcnpose.inference import Lifter
 from gcnpose.metrics import mpjpe_mm
@@ -66,6 +68,23 @@ def test_same_errors_as_evaluate(checkpoint: Path, tmp_path: Path) -> None:
         with np.load(output / "tracks.npz") as lifted:
             errors.append(mpjpe_mm(torch.from_numpy(lifted["positions/0"]), views.pose_3d[clip.rows]))
     assert torch.cat(errors).mean().item() == pytest.approx(report["mean_over_frames"]["mpjpe_mm"], abs=0.01)
+
+
+def test_the_network_that_comes_with_gcnpose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing but keypoints is given. The walks are the package's own motion, which it has not seen."""
+    motion = make_motion(0, 1)
+    walk = next(sequence for sequence in motion.sequences if sequence.action == "walk")
+    views = fixed_views(replace(motion, sequences=[walk], splits={}), h36m_rig(), seed=0)
+    errors = []
+    for number, clip in enumerate(views.clips):
+        file, output = tmp_path / f"{number}.npy", tmp_path / str(number)
+        np.save(file, denormalize_screen(views.keypoints_2d[clip.rows], 1000, 1002).numpy())
+        options = ["--layout", "h36m17", "--size", "1000x1002", "--formats", "npz", "--output", str(output)]
+        assert main(["predict", str(file), *options]) == 0
+        with np.load(output / "tracks.npz") as lifted:
+            errors.append(mpjpe_mm(torch.from_numpy(lifted["positions/0"]), views.pose_3d[clip.rows]))
+    assert torch.cat(errors).mean().item() < 100
+    assert "network: the one that comes with gcnpose" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -369,7 +388,6 @@ def test_options_that_cannot_be_used(
         (["{keypoints}", "--output", "{keypoints}/out"], "nothing can be written in"),
         (["{keypoints}", "--output", "/"], "cannot be the folder to write into"),
         (["none.json", "--output", "out"], "none.json: no such file or folder"),
-        (["{keypoints}", "--output", "out"], "runs: no run with a best.pt in it; train one first"),
         (["{keypoints}", "--output", "out", "--checkpoint", "none.pt"], "none.pt: no such checkpoint"),
         (["--stream"], "--stream needs --size WxH"),
         (["--stream", "--size", "9x9", "--output", "out"], "goes without output"),
