@@ -43,7 +43,8 @@ def save(folder: Path, **model: Any) -> tuple[Path, UGCN]:
     trained = past_the_beginning(UGCN(SKELETON, **settings)).eval()
     path = folder / "best.pt"
     described = {"format": FORMAT, "config": config_to_dict(config), "skeleton": SKELETON.to_dict()}
-    save_checkpoint(path, {**described, "model": trained.state_dict(), "epoch": 1, "yardsticks": {}})
+    yardsticks = {"mean_pose": torch.zeros(17, 3), "linear": torch.zeros(35, 51)}
+    save_checkpoint(path, {**described, "model": trained.state_dict(), "epoch": 1, "yardsticks": yardsticks})
     return path, trained  # type: ignore[return-value]
 
 
