@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -118,14 +118,14 @@ def run_experiment(
     groups = plan.shard(*shard)
     results.mkdir(parents=True, exist_ok=True)
     _refuse_changed(groups)
-    tracking = dataclasses.replace(plan.groups[0][0].config.tracking, system_metrics=False)
+    tracking = replace(plan.groups[0][0].config.tracking, system_metrics=False)
     parent, shared = _parent(tracking, experiment)
     total = sum(map(len, groups))
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
             known = known_results(results)
             done = _results(plan, shared, known)
-            pending = _pending(groups, done)
+            pending = _pending(groups, done, plan.folder.parent)
             _check_data(pending)
             _share(plan, done, shared, tracker)
             grid = _Grid(plan, pending, command, jobs, say, launch, tracker)
@@ -358,17 +358,27 @@ def _share(plan: Plan, done: Mapping[str, Result], shared: Mapping[str, str], tr
     tracker.log_tags({_tag(step): dump_result(done[step.name]) for step in lacking})
 
 
-def _pending(groups: Sequence[list[Step]], done: Mapping[str, Result]) -> list[list[Step]]:
-    """The steps without a result; a training too whose evaluations are pending and which is not here."""
+def _pending(groups: Sequence[list[Step]], done: Mapping[str, Result], runs: Path) -> list[list[Step]]:
+    """The steps without a result; a training too, if evaluations of it are pending and it is nowhere here."""
     pending = []
     for training, *evaluations in groups:
         left = [step for step in evaluations if _is_pending(step, done)]
-        here = (training.folder / RESULT).is_file()
-        if _is_pending(training, done) or (left and not here):
+        trained = _trained(training, runs) if left else None
+        if _is_pending(training, done) or (left and trained is None):
             left = [training, *left]
+        else:
+            left = [replace(step, trained=trained) for step in left]
         if left:
             pending.append(left)
     return pending
+
+
+def _trained(training: Step, runs: Path) -> Path | None:
+    """The folder of a finished training with these settings, of this experiment or another."""
+    for path in (training.folder / RESULT, *sorted(runs.glob(f"*/*/{RESULT}"))):
+        if path.is_file() and parse_result(training, path.read_text(encoding="utf-8")) is not None:
+            return path.parent
+    return None
 
 
 def _is_pending(step: Step, done: Mapping[str, Result]) -> bool:

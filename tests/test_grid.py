@@ -298,6 +298,13 @@ def test_what_stands_in_the_results_is_not_trained_again(finished: Path, tmp_pat
     assert go(changed, tmp_path)[0] == STEPS
 
 
+def test_evaluations_use_the_training_of_another_experiment(tmp_path: Path) -> None:
+    go(write(tmp_path, EVALUATED[:1]), tmp_path)
+    steps, _ = go(write(tmp_path, EVALUATED, name="other"), tmp_path)
+    assert steps == ["cross-seed0/cross-noisy", "inner-seed0/inner-noisy"]
+    assert not (tmp_path / "runs" / "other" / "cross-seed0" / "best.pt").exists()
+
+
 def test_results_are_of_one_motion_and_no_other(finished: Path, tmp_path: Path) -> None:
     """A motion file of the same name and other content is trained on; what is not a table is passed over."""
     shutil.copytree(finished / "results", tmp_path / "results")
