@@ -6,7 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,15 @@ def test_interrupted_before_the_training(
     assert not Path("runs").exists()
 
 
-def test_ctrl_c_in_a_terminal(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """A shell has its background commands ignore SIGINT, and what they start inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_in_a_terminal(experiment: str, foreground: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = [sys.executable, str(TOOLS / "train.py"), experiment, "train.epochs=100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
