@@ -84,6 +84,7 @@ def build_model(config: Config, skeleton: Skeleton) -> LiftingNetwork:
         channels=model.channels,
         down_up_pairs=model.down_up_pairs,
         spatial_graph=model.spatial_graph,
+        whole_pose=model.whole_pose,
         max_hop=model.max_hop,
         merge=model.merge,
         temporal_kernel=model.temporal_kernel,

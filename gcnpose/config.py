@@ -183,6 +183,8 @@ class ModelConfig:
     """How many steps between the widths halve and double the frames; None: all."""
     spatial_graph: bool = True
     """Whether joints exchange features along the bones."""
+    whole_pose: bool = False
+    """Whether all joints of a frame are one node, without bones."""
     max_hop: int | None = field(default=None, metadata=at_least(0))
     """Joints farther from the root count as equally far; None: none do; 1: as in ST-GCN's own code."""
     merge: bool = True

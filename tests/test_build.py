@@ -90,6 +90,8 @@ def test_every_model_setting_arrives(tmp_path: Path) -> None:
     assert model.upsampling == "linear"
     assert model.first.spatial.aggregation == "native"
     assert model.input_channels == 3
+    assert not model.whole_pose
+    assert build_model(small_config(tmp_path, "model.whole_pose=true"), SKELETON).whole_pose
 
 
 def test_every_setting_of_the_baselines_arrives(tmp_path: Path) -> None:

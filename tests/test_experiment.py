@@ -258,7 +258,7 @@ TRAININGS = {
     "table1": 1 + 3 * 8,
     "table2": 4,
     "table3": 2 * 4,
-    "table4": 5,
+    "table4": 7,
     "table5": 5,
     "table8": 4,
     "figure6": 2,

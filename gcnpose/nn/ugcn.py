@@ -7,10 +7,11 @@ from math import prod
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
 from gcnpose.nn.lifting_network import LiftingNetwork, pose_head
 from gcnpose.nn.st_block import STGCNBlock
-from gcnpose.skeleton import Skeleton
+from gcnpose.skeleton import ROOT, Skeleton
 
 UPSAMPLINGS = ("repeat", "linear")
 
@@ -36,6 +37,13 @@ def upsample_frames(x: Tensor, factor: int, mode: str = "repeat") -> Tensor:
     return longer.transpose(1, 2).unflatten(2, (joints, channels))
 
 
+def _without_bones(nodes: int) -> Data:
+    """A graph with no edge but every node's to itself."""
+    loops = torch.arange(nodes).expand(2, -1)
+    types = torch.full((nodes,), ROOT)
+    return Data(edge_index=loops, edge_type=types, edge_weight=torch.ones(nodes), num_nodes=nodes)
+
+
 class UGCN(LiftingNetwork):
     """Lifts 2D keypoint sequences to root-relative 3D.
 
@@ -51,6 +59,8 @@ class UGCN(LiftingNetwork):
         down_up_pairs: How many of the ``len(channels) - 1`` steps really halve and double the frames, the
             first ones first; the other layers stay, at stride 1. None means all (Table 3).
         spatial_graph: False keeps only every joint's edge to itself, so joints never mix (Table 4).
+        whole_pose: True makes one node of all joints of a frame, so that they mix in every layer and no bone
+            is known: the other way to have no spatial graph.
         max_hop: See :meth:`gcnpose.Skeleton.to_data`: None for the paper's subsets, 1 for those of ST-GCN's
             code.
         merge: False leaves the merging stage out (Table 4).
@@ -72,6 +82,7 @@ class UGCN(LiftingNetwork):
         channels: Sequence[int] = (16, 32, 64, 128, 256),
         down_up_pairs: int | None = None,
         spatial_graph: bool = True,
+        whole_pose: bool = False,
         max_hop: int | None = None,
         merge: bool = True,
         temporal_kernel: int = 5,
@@ -92,17 +103,17 @@ class UGCN(LiftingNetwork):
         self.upsampling = upsampling
         self.factors = [2 if step < pairs else 1 for step in range(steps)]
         graph = skeleton.to_data(max_hop)
-        if not spatial_graph:
-            itself = graph.edge_index[0] == graph.edge_index[1]
-            graph.edge_index, graph.edge_type = graph.edge_index[:, itself], graph.edge_type[itself]
-            graph.edge_weight = graph.edge_weight[itself]
+        if not spatial_graph or whole_pose:
+            graph = _without_bones(1 if whole_pose else self.joints)
+        self.whole_pose = whole_pose
 
         def block(in_channels: int, out_channels: int, stride: int = 1, residual: bool = True) -> STGCNBlock:
             return STGCNBlock(
                 in_channels, out_channels, graph, stride, residual, temporal_kernel, dropout, aggregation
             )
 
-        self.first = block(input_channels, channels[0], residual=False)
+        of_a_node = input_channels * (self.joints if whole_pose else 1)
+        self.first = block(of_a_node, channels[0], residual=False)
         self.down = nn.ModuleList(
             nn.Sequential(block(narrow, wide, stride=factor), block(wide, wide))
             for narrow, wide, factor in zip(channels, channels[1:], self.factors, strict=False)
@@ -111,7 +122,7 @@ class UGCN(LiftingNetwork):
         # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
-        self.head = pose_head(channels[0])
+        self.head = pose_head(channels[0], self.joints if whole_pose else 1)
 
     @property
     def stride_product(self) -> int:
@@ -134,6 +145,8 @@ class UGCN(LiftingNetwork):
         missing = -frames % self.stride_product
         if missing:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1)], dim=1)
+        if self.whole_pose:
+            x = x.flatten(2)[:, :, None]
         return self.last(self._u_shape(self.first(x)))[:, :frames]
 
     def _u_shape(self, x: Tensor) -> Tensor:

@@ -102,12 +102,24 @@ def test_without_the_spatial_graph_joints_do_not_mix(skeleton: Skeleton) -> None
     assert difference[:16].max() == 0
 
 
-def test_with_the_spatial_graph_they_do(skeleton: Skeleton) -> None:
-    network = past_the_beginning(UGCN(skeleton)).eval()
+@pytest.mark.parametrize("whole_pose", [False, True])
+def test_with_the_spatial_graph_they_do_and_in_one_node_too(whole_pose: bool, skeleton: Skeleton) -> None:
+    network = past_the_beginning(UGCN(skeleton, whole_pose=whole_pose)).eval()
     x = torch.randn(1, 16, 17, 2)
     changed = x.clone()
     changed[:, :, 16] += 1
     assert (network(changed) - network(x)).abs().amax(dim=(0, 1, 3)).min() > 0
+
+
+def test_the_whole_pose_as_one_node_mixes_joints_in_one_layer(skeleton: Skeleton) -> None:
+    network = UGCN(skeleton, whole_pose=True)
+    assert (network.first.spatial.joints, network.first.spatial.in_channels) == (1, 34)
+    # 34 channels in place of 2 at first, and 51 in place of 3 out of the head.
+    assert sum(parameter.numel() for parameter in network.parameters()) == (
+        sum(parameter.numel() for parameter in UGCN(skeleton, spatial_graph=False).parameters())
+        + 32 * 16
+        + 48 * 17
+    )
 
 
 def test_without_merging_there_are_no_merging_blocks(skeleton: Skeleton) -> None:
