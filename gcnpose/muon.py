@@ -17,19 +17,24 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     """Roughly the nearest semi-orthogonal matrix: U V' of the singular value decomposition U S V'.
 
     Five steps of a Newton-Schulz iteration that brings singular values to between 0.7 and 1.2 (Jordan, "Muon:
-    An optimizer for hidden layers in neural networks", 2024), in bfloat16.
+    An optimizer for hidden layers in neural networks", 2024). A step multiplies by a polynomial of the Gram
+    matrix, so all are taken on that, which is the smaller, and their product is applied once.
 
     Shapes:
         (rows, columns) -> the same
     """
     a, b, c = _COEFFICIENTS
-    x = matrix.bfloat16()
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.mT).float()
     x = x / (x.norm() + 1e-7)
-    wide = len(x) <= x.shape[1]
-    x = x if wide else x.mT
+    gram = x @ x.mT
+    product = torch.eye(len(x), device=x.device)
     for _ in range(_STEPS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        polynomial = b * gram + c * (gram @ gram)
+        polynomial.diagonal().add_(a)
+        gram = polynomial @ (polynomial @ gram)
+        product = polynomial @ product
+    x = product @ x
     return (x if wide else x.mT).to(matrix.dtype)
 
 
@@ -44,9 +49,6 @@ class Muon(torch.optim.Adam):
     A matrix moves by the orthogonalised momentum of its gradients, times 0.2 sqrt(max(rows, columns)), which
     makes the size of an element's step that of Adam's (Liu et al., "Muon is scalable for LLM training",
     2025). There is no weight decay.
-
-    The orthogonal matrix is found in bfloat16, so processes that train together come to the same weights only
-    on machines of one kind.
 
     Args:
         parameters: Of the network.

@@ -17,12 +17,14 @@ from gcnpose.checkpoint import (
     FORMAT,
     load_checkpoint,
     restore_model,
+    restore_refinement,
     save_checkpoint,
     save_shared,
     shipped_checkpoint,
 )
-from gcnpose.config import config_to_dict
+from gcnpose.config import config_from_dict, config_to_dict
 from gcnpose.errors import InputError
+from gcnpose.nn.refinement import Refinement
 from gcnpose.skeleton import Skeleton
 from tests.experiments import small_config
 
@@ -202,19 +204,24 @@ def test_config_and_skeleton_are_checked(content: dict[str, Any]) -> None:
 
 
 def test_a_shared_checkpoint_is_the_same_to_half_precision(saved: Path, tmp_path: Path) -> None:
-    content = load_checkpoint(saved)
+    settings = config_from_dict(load_checkpoint(saved)["config"], "saved").refinement
+    second_stage = Refinement(SKELETON.num_joints, settings.width, settings.dropout)
+    content = {**load_checkpoint(saved), "refinement": second_stage.state_dict()}
     path = tmp_path / "network.safetensors"
     save_shared(path, {**content, "optimizer": {"state": 1}})
     shared = load_checkpoint(path)
     assert shared["config"]["data"]["path"] == "motion.npz" and "tracking" not in shared["config"]
-    assert shared.keys() == {"format", "config", "skeleton", "model", "epoch", "yardsticks"}
+    assert shared.keys() == {"format", "config", "skeleton", "model", "refinement", "epoch", "yardsticks"}
     for name in ("skeleton", "epoch", "format"):
         assert shared[name] == content[name]
-    for part in ("model", "yardsticks"):
+    for part in ("model", "refinement", "yardsticks"):
         assert shared[part].keys() == content[part].keys()
         for name, tensor in content[part].items():
             tolerance = {"rtol": 1e-3, "atol": 1e-7} if part == "model" and tensor.dim() > 1 else {}
             torch.testing.assert_close(shared[part][name], tensor, **tolerance)
+    restored = restore_refinement(shared, path)
+    assert restored is not None
+    torch.testing.assert_close(restored.state_dict(), dict(second_stage.state_dict()))
     x = torch.randn(1, 16, 17, 2)
     _, _, ours = restore_model(shared, path)
     _, _, theirs = restore_model(content, saved)

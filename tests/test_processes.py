@@ -181,8 +181,9 @@ def in_one(experiment: Path, *overrides: str) -> Path:
     [
         ("data.views=drawn", "data.augment.body_scale=0.1", "train.gradient_clip=1"),
         ("data.views=fixed", "train.fixed_input_statistics=false", *NOISE),
+        ("train.optimizer=muon", "train.learning_rate=0.005", "model.channels=[16, 32]"),
     ],
-    ids=["drawn", "fixed with noise"],
+    ids=["drawn", "fixed with noise", "muon"],
 )
 def test_the_curve_of_one_process(
     changes: tuple[str, ...], tmp_path: Path, start: Callable[..., Pair]

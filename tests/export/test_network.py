@@ -216,9 +216,21 @@ def test_the_command(
     assert capsys.readouterr().out.startswith(f"{output}: differs from the checkpoint's network by ")
 
 
+def test_the_command_for_the_format_that_models_are_shared_in(
+    checkpoint: tuple[Path, UGCN], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "network.safetensors"
+    assert cli.main(["export", str(checkpoint[0]), "--format", "safetensors", "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"{output}: 0.0 MB\n"
+    keypoints_2d = torch.rand(1, 30, 17, 2) - 0.5
+    _, _, ours = restore_model(load_checkpoint(output), output)
+    torch.testing.assert_close(ours(keypoints_2d), checkpoint[1](keypoints_2d), rtol=1e-2, atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["CHECKPOINT", "--format", "safetensors", "--output", "network.pt"], "ends in .safetensors"),
         (["CHECKPOINT", "--output", "network.pt"], "ends in .onnx"),
         (["CHECKPOINT", "--format", "pt2", "--output", "no/folder/network.pt2"], "nothing can be written in"),
         (["absent.pt", "--format", "pt2", "--output", "network.pt2"], "absent.pt: no such checkpoint"),
