@@ -273,19 +273,27 @@ def test_a_table_goes_between_its_marks(tmp_path: Path) -> None:
 
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-DOCUMENT = CHECKOUT / "docs" / "experiments.md"
-MARKS = re.findall(r"^<!-- ([\w.-]+) -->$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+DOCUMENT, README = CHECKOUT / "docs" / "experiments.md", CHECKOUT / "README.md"
+
+
+def marks(document: Path) -> list[str]:
+    return re.findall(r"^<!-- ([\w.-]+) -->$", document.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_document_has_a_place_for_every_experiment() -> None:
     shipped = {path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml")}
-    assert set(MARKS) == shipped != set()
+    assert set(marks(DOCUMENT)) == shipped != set()
+    assert set(marks(README)) == {"headline", "baselines"}
 
 
-@pytest.mark.parametrize("name", MARKS)
-def test_tables_of_the_document_are_those_of_the_results(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [(document, name) for document in (DOCUMENT, README) for name in marks(document)],
+    ids=lambda value: getattr(value, "stem", value),
+)
+def test_tables_of_the_documents_are_those_of_the_results(document: Path, name: str, tmp_path: Path) -> None:
     """What stands there is what ``--table-only --insert`` puts there; nothing where there are no results."""
-    text = DOCUMENT.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
     file, copy = CHECKOUT / "results" / f"{name}.csv", tmp_path / "copy.md"
     copy.write_text(text, encoding="utf-8")
     if file.is_file():
