@@ -221,7 +221,9 @@ def make_plan(experiment: Experiment) -> Plan:
     Raises:
         InputError: if a config cannot be read, naming the faults of all cells; or if two cells have one name.
     """
-    base = load_config(experiment.base, experiment.overrides)
+    # What the whole machine does says little of one of the cells that run on it at once.
+    for_all = ["tracking.system_metrics=false", *experiment.overrides]
+    base = load_config(experiment.base, for_all)
     folder = Path(base.output) / experiment.name
     faults: list[str] = []
     cells: list[Cell] = []
@@ -236,7 +238,7 @@ def make_plan(experiment: Experiment) -> Plan:
         trained = " ".join(part.name for part in parts if part.overrides) or (base.name if evaluate else name)
         settings = (f"name={experiment.name}-{_slug(trained)}", f"output={folder}", f"seed={seed}")
         try:
-            config = load_config(experiment.base, [*experiment.overrides, *overrides, *settings])
+            config = load_config(experiment.base, [*for_all, *overrides, *settings])
             scored = config_from_dict(config_to_dict(config), "evaluate", evaluate)
             if scored.model != config.model:
                 raise InputError("evaluate: model.* is what the training made it")

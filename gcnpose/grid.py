@@ -118,7 +118,7 @@ def run_experiment(
     groups = plan.shard(*shard)
     results.mkdir(parents=True, exist_ok=True)
     _refuse_changed(groups)
-    tracking = replace(plan.groups[0][0].config.tracking, system_metrics=False)
+    tracking = plan.groups[0][0].config.tracking
     parent, shared = _parent(tracking, experiment)
     total = sum(map(len, groups))
     try:

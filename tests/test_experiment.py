@@ -61,6 +61,7 @@ def test_every_row_in_every_column_with_every_seed(tmp_path: Path) -> None:
         assert config.loss.operators == ({"cross product": "cross", "inner": "inner"}[cell.row],)
         assert (config.loss.weight, config.seed, config.train.epochs) == (float(cell.column), cell.seed, 2)
         assert config.loss.intervals == (2, 4), "the base's"
+        assert not config.tracking.system_metrics
         assert cell.step.folder == tmp_path / "runs" / "grid" / cell.step.name
     assert names(made)[:2] == [["cross-product-0.5-seed3"], ["cross-product-2-seed3"]]
     assert made.cells[0].step.config.name == "grid-cross-product-0.5"

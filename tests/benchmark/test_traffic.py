@@ -1,5 +1,6 @@
 """Bytes counted by hand, for 1,000 numbers of 4 bytes."""
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -55,3 +56,16 @@ def test_what_is_kept_for_the_backward_pass(forward: Callable[[Tensor], Tensor],
 
 def test_bandwidth_of_this_machine() -> None:
     assert 1e8 < bandwidth(torch.device("cpu")) < 1e13
+
+
+def test_what_was_kept_is_freed() -> None:
+    """Of an operation that keeps its own result too."""
+    results = []
+
+    def forward() -> Tensor:
+        result = torch.ones(3, requires_grad=True).sigmoid()
+        results.append(weakref.ref(result))
+        return result
+
+    assert kept_bytes(forward) == 12
+    assert results[0]() is None
