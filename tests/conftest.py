@@ -17,6 +17,29 @@ def few_threads() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all the rest of a small run."""
+    from gcnpose.run import _Run
+
+    monkeypatch.setattr(_Run, "_draw", lambda self, model, views, path: path.touch())
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(scope="session")
+def finished(small_folder: Path) -> Path:
+    """The folder of a small run that nothing interrupted."""
+    from gcnpose.run import train
+    from tests.experiments import small_config
+    from tests.runs import quiet
+
+    return train(small_config(small_folder), quiet)
+
+
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store without runs. Its tables take seconds to create and a copy milliseconds."""

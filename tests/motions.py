@@ -1,5 +1,7 @@
 """What several tests start from: small motion, random numbers, and networks that are past their beginning."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -23,6 +25,11 @@ def small_motion(
         sequences.append(MotionSequence(subject, "swing 1", (place + swing).astype(np.float32), {}))
     splits = dict(zip(("train", "validation", "test"), [(subject,) for subject in subjects], strict=False))
     return MotionSet(skeleton, 50.0, sequences, splits, {})
+
+
+def coco_motion() -> MotionSet:
+    """The same, said to be of other joints, as many."""
+    return replace(small_motion(), skeleton=Skeleton.load("coco17"))
 
 
 def draws(windows: int, seed: int = 0) -> Draws:

@@ -33,9 +33,7 @@ FASTER = ["train.epochs=2", "train.validate_every=2", "train.fixed_input_statist
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest of a run this small."""
-    monkeypatch.setattr(run._Run, "_draw", lambda self, model, views, path: path.touch())
+def no_plots(no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gcnpose.results._draw", lambda experiment, entries, path: path.touch())
 
 

@@ -39,10 +39,7 @@ from tests.runs import (
 TIMES = {"train/seconds", "train/windows_per_s"}
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest of a run this small."""
-    monkeypatch.setattr(run._Run, "_draw", lambda self, model, views, path: path.touch())
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def same(one: Any, other: Any) -> bool:

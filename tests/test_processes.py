@@ -29,6 +29,7 @@ from gcnpose.processes import ALONE, Processes, joined
 from gcnpose.run import LAST, resume, train
 from tests.experiments import small_experiment
 from tests.motions import small_motion
+from tests.runs import quiet
 
 TRAIN_TOOL = Path(__file__).resolve().parents[1] / "tools" / "train.py"
 NOISE = ("data.keypoints.noise.scale=1", "data.keypoints.noise.swap_rate=0.3", "model.input_channels=3")
@@ -41,13 +42,7 @@ def nothing(rank: int) -> None:
     """Prepares nothing in a process."""
 
 
-def quiet(line: str) -> None:
-    """Takes a line of progress and drops it."""
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run._Run, "_draw", lambda self, model, views, path: path.touch())
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def _process(rank: int, port: int, output: Path, arguments: Sequence[str], prepare: Prepare) -> None:

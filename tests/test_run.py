@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,10 @@ from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.run import LAST, newest_run, resume, train
 from gcnpose.scoring import evaluate_checkpoint
-from gcnpose.second_stage import refine_checkpoint
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
-from tests.experiments import NETWORKS, small_config, small_experiment
-from tests.motions import small_motion
+from tests.experiments import small_config, small_experiment
+from tests.motions import coco_motion, small_motion
 from tests.runs import assert_loadable, assert_same_weights, quiet
 
 FILES = {
@@ -47,25 +45,8 @@ DRAW = run._Run._draw
 
 
 @pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all the rest of a run this small."""
-    monkeypatch.setattr(run._Run, "_draw", lambda self, model, views, path: path.touch())
-
-
-@pytest.fixture
 def pictures(no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run._Run, "_draw", DRAW)
-
-
-@pytest.fixture(scope="module")
-def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("small")
-
-
-@pytest.fixture(scope="module")
-def finished(small_folder: Path) -> Path:
-    """The folder of a run that nothing interrupted."""
-    return train(small_config(small_folder), quiet)
 
 
 def test_what_a_run_leaves(finished: Path) -> None:
@@ -335,10 +316,6 @@ def test_resume_with_motion_of_another_skeleton(tmp_path: Path) -> None:
         resume(folder, quiet)
 
 
-def coco_motion() -> MotionSet:
-    return dataclasses.replace(small_motion(), skeleton=Skeleton.load("coco17"))
-
-
 def test_resume_what_is_no_run(tmp_path: Path, finished: Path) -> None:
     with pytest.raises(
         InputError, match=r"not the folder of a run, it has neither last\.pt nor config\.yaml$"
@@ -450,166 +427,6 @@ def test_the_model_is_logged_with_whole_windows(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Tracker, "log_model", lambda self, model, example: shapes.append(example.shape))
     train(small_config(tmp_path, "train.epochs=1", "tracking.log_model=true", frames=(40, 30, 1)), quiet)
     assert shapes == [(2, 16, 17, 2)]
-
-
-# Evaluating checkpoints
-
-
-def test_other_motion(finished: Path, tmp_path: Path) -> None:
-    dataclasses.replace(small_motion(subjects=("X", "Y", "Z")), splits={}).save(tmp_path / "other.npz")
-    lines: list[str] = []
-    other = f"data.path={tmp_path / 'other.npz'}"
-    report = evaluate_checkpoint(finished / BEST, [other], lines.append)
-    assert report["frames"] == 3 * 40 * 4
-    assert "3 sequences of X, Y, Z" in lines[0]
-    assert report["per_action"].keys() == {"swing"}
-    some = evaluate_checkpoint(finished / BEST, [other, "data.subjects=[Y]"], quiet)
-    assert some["frames"] == 40 * 4
-    assert some["yardsticks"]["linear"] != report["yardsticks"]["linear"]
-
-
-def test_evaluation_settings(finished: Path) -> None:
-    plain = evaluate_checkpoint(finished / BEST, [], quiet)
-    assert (plain["method"], plain["other_methods"]) == ("windows", {})
-    assert plain["inference"] == {"window": 16, "step": 5, "flip": True, "precision": "fp32"}
-    lines: list[str] = []
-    changes = ["evaluation.methods=[shifts, windows, whole]", "evaluation.step=16", "evaluation.flip=false"]
-    report = evaluate_checkpoint(finished / BEST, changes, lines.append)
-    assert (report["method"], list(report["other_methods"])) == ("shifts", ["windows", "whole"])
-    scores = [report, *report["other_methods"].values()]
-    for scored in scores:
-        assert scored["seconds"] > 0
-    assert len({scored["mean_over_frames"]["mpjpe_mm"] for scored in scores}) == 3
-    assert report["inference"] == {"window": 16, "step": 16, "flip": False, "precision": "fp32"}
-    assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
-
-
-def test_bf16_is_for_lifting_and_not_for_scoring(finished: Path) -> None:
-    single = evaluate_checkpoint(finished, [], quiet)
-    half = evaluate_checkpoint(finished, ["evaluation.precision=bf16"], quiet)
-    assert half["yardsticks"] == single["yardsticks"]
-    assert half["mean_over_frames"] != single["mean_over_frames"]
-    assert half["mean_over_frames"] == pytest.approx(single["mean_over_frames"], rel=0.02)
-
-
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ugcn"])
-def test_other_networks_in_a_run(name: str, tmp_path: Path) -> None:
-    folder = train(small_config(tmp_path, NETWORKS[name], "train.epochs=1"), quiet)
-    trained = json.loads((folder / "report.json").read_text())
-    report = evaluate_checkpoint(folder, ["evaluation.methods=[windows, whole, shifts]"], quiet)
-    assert report["mean_over_frames"] == trained["mean_over_frames"]
-    other = report["other_methods"]
-    assert other["whole"]["mean_over_frames"] == other["shifts"]["mean_over_frames"], "they have no strides"
-    assert resume(folder, quiet) == folder
-
-
-def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    changes = ["refinement.epochs=2", "refinement.width=8", "evaluation.methods=[windows, whole]"]
-    changes += ["refinement.root_depth=ground_truth"]  # to poses as bad as these none can be fitted
-    lines: list[str] = []
-    refined = refine_checkpoint(folder, changes, lines.append)
-    assert refined == folder / "refined.pt"
-    assert "refined on 160 frames" in lines[0]  # of A, 40 frames from 4 cameras
-    report = json.loads((folder / "refined.json").read_text())
-    assert (report["method"], list(report["other_methods"])) == ("windows, refined", ["windows", "whole"])
-    before = json.loads((folder / "report.json").read_text())["mean_over_frames"]
-    assert report["other_methods"]["windows"]["mean_over_frames"] == before != report["mean_over_frames"]
-    assert evaluate_checkpoint(refined, [], quiet)["mean_over_frames"] == report["mean_over_frames"]
-    first, before = load_checkpoint(refined)["model"], load_checkpoint(finished)["model"]
-    assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
-    with pytest.raises(InputError, match="the network is what the checkpoint has"):
-        refine_checkpoint(folder, ["model.dropout=0.1"], quiet)
-    content = load_checkpoint(refined)
-    content["config"]["refinement"]["width"] = 9
-    save_checkpoint(refined, {name: part for name, part in content.items() if name != "format"})
-    with pytest.raises(InputError, match=r"refined\.pt: the weights do not fit the network: "):
-        evaluate_checkpoint(refined, [], quiet)
-
-
-def sweep(checkpoint: Path, *changes: str) -> tuple[list[str], list[float], list[float], list[float]]:
-    """What each report says of the 2D; MPJPE of the network, and of the linear yardstick, which fits A."""
-    reports = [
-        evaluate_checkpoint(checkpoint, ["data.subjects=[A]", *change.split()], quiet) for change in changes
-    ]
-    network = [report["mean_over_frames"]["mpjpe_mm"] for report in reports]
-    linear = [report["yardsticks"]["linear"]["mean_over_frames"]["mpjpe_mm"] for report in reports]
-    errors = [report["keypoints_error_px"] for report in reports]
-    return [report["keypoints"] for report in reports], network, linear, errors
-
-
-def test_noise_on_a_network_that_knew_none(finished: Path) -> None:
-    sources, network, linear, errors = sweep(
-        finished / BEST, *(f"data.keypoints.noise.scale={scale}" for scale in (0, 0.5, 1, 2))
-    )
-    plain = evaluate_checkpoint(finished / BEST, ["data.subjects=[A]"], quiet)
-    assert network[0] == plain["mean_over_frames"]["mpjpe_mm"]
-    assert linear == sorted(set(linear)), "the worse the 2D, the worse the 3D"
-    assert len(set(network)) == 4
-    assert sources[0] == "projected ground truth"
-    assert sources[1:] == ["projected ground truth with noise"] * 3
-    assert errors[0] == pytest.approx(0, abs=1e-3)
-    assert [error / errors[1] for error in errors[1:]] == pytest.approx([1, 2, 4], rel=0.3)
-
-
-@pytest.mark.parametrize("own", [False, True])
-def test_between_the_prediction_and_the_truth(finished: Path, tmp_path: Path, own: bool) -> None:
-    """The paper's appendix A: 2D of any quality between a detector's, or the noise's, and the truth."""
-    motion, camera = small_motion((40, 30, 20)), h36m_rig()[0]
-    if own:
-        detected = np.random.default_rng(0).uniform(400, 600, (40, 17, 2)).astype(np.float32)
-        seen = dataclasses.replace(motion.sequences[0], keypoints_2d={camera.name: detected})
-        motion = dataclasses.replace(motion, sequences=[seen], splits={}, cameras={"A": [camera]})
-    motion.save(tmp_path / "seen.npz")
-    weights = (1, 0.75, 0.5, 0.25, 0)
-    settings = f"data.path={tmp_path / 'seen.npz'} data.keypoints.noise.scale=1"
-    sources, network, linear, _ = sweep(
-        finished / BEST,
-        f"{settings} data.keypoints.noise.scale=0 data.keypoints.detected=false",
-        *(f"{settings} data.keypoints.ground_truth_weight={weight}" for weight in weights),
-    )
-    assert network[0] == network[1] and linear[0] == linear[1]
-    assert linear[1:] == sorted(set(linear[1:]))
-    assert len(set(network[1:])) == 5
-    if own:
-        mixed = [f"the motion's own mixed with {weight} ground truth" for weight in weights[:-1]]
-        assert sources == ["projected ground truth", *mixed, "the motion's own"]
-
-
-def test_training_with_noise(finished: Path, tmp_path: Path) -> None:
-    config = small_config(tmp_path, "data.keypoints.noise.scale=1")
-    folder = train(config, quiet)
-    with pytest.raises(AssertionError):
-        assert_same_weights(folder, finished)
-    report = json.loads((folder / "report.json").read_text())
-    assert report["keypoints"] == "projected ground truth with noise"
-    again = train(config, quiet)
-    assert_same_weights(again, folder)
-    assert (again / "report.csv").read_text() == (folder / "report.csv").read_text()
-    clean = evaluate_checkpoint(folder / BEST, ["data.keypoints.noise.scale=0"], quiet)
-    assert clean["keypoints"] == "projected ground truth"
-
-
-@pytest.mark.parametrize("change", ["model.channels=[4, 9]", "model.dropout=0.1", "skeleton=coco17"])
-def test_the_network_cannot_be_overridden(finished: Path, change: str) -> None:
-    with pytest.raises(InputError, match="the network is what the checkpoint has"):
-        evaluate_checkpoint(finished / BEST, [change], quiet)
-
-
-def test_motion_of_another_skeleton(finished: Path, tmp_path: Path) -> None:
-    coco_motion().save(tmp_path / "coco.npz")
-    with pytest.raises(
-        InputError, match=r"coco\.npz: has the 17 joints .*; the given 'h36m17' has 17 joints"
-    ):
-        evaluate_checkpoint(finished / BEST, [f"data.path={tmp_path / 'coco.npz'}"], quiet)
-
-
-def test_overrides_are_checked(finished: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.pth: unknown key, did you mean data\.path\?"):
-        evaluate_checkpoint(finished / BEST, ["data.pth=x"], quiet)
-    with pytest.raises(InputError, match="unknown subjects D; known are A, B, C"):
-        evaluate_checkpoint(finished / BEST, ["data.subjects=[D]"], quiet)
 
 
 # MLflow

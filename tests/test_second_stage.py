@@ -1,0 +1,39 @@
+"""A second stage on what a run has left."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from gcnpose.checkpoint import load_checkpoint, save_checkpoint
+from gcnpose.errors import InputError
+from gcnpose.scoring import evaluate_checkpoint
+from gcnpose.second_stage import refine_checkpoint
+from tests.runs import quiet
+
+
+def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    changes = ["refinement.epochs=2", "refinement.width=8", "evaluation.methods=[windows, whole]"]
+    changes += ["refinement.root_depth=ground_truth"]  # to poses as bad as these none can be fitted
+    lines: list[str] = []
+    refined = refine_checkpoint(folder, changes, lines.append)
+    assert refined == folder / "refined.pt"
+    assert "refined on 160 frames" in lines[0]  # of A, 40 frames from 4 cameras
+    report = json.loads((folder / "refined.json").read_text())
+    assert (report["method"], list(report["other_methods"])) == ("windows, refined", ["windows", "whole"])
+    before = json.loads((folder / "report.json").read_text())["mean_over_frames"]
+    assert report["other_methods"]["windows"]["mean_over_frames"] == before != report["mean_over_frames"]
+    assert evaluate_checkpoint(refined, [], quiet)["mean_over_frames"] == report["mean_over_frames"]
+    first, before = load_checkpoint(refined)["model"], load_checkpoint(finished)["model"]
+    assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
+    with pytest.raises(InputError, match="the network is what the checkpoint has"):
+        refine_checkpoint(folder, ["model.dropout=0.1"], quiet)
+    content = load_checkpoint(refined)
+    content["config"]["refinement"]["width"] = 9
+    save_checkpoint(refined, {name: part for name, part in content.items() if name != "format"})
+    with pytest.raises(InputError, match=r"refined\.pt: the weights do not fit the network: "):
+        evaluate_checkpoint(refined, [], quiet)
