@@ -283,7 +283,7 @@ def marks(document: Path) -> list[str]:
 def test_the_document_has_a_place_for_every_experiment() -> None:
     shipped = {path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml")}
     assert set(marks(DOCUMENT)) == shipped != set()
-    assert set(marks(README)) == {"headline", "baselines"}
+    assert set(marks(README)) == {"headline"}
 
 
 @pytest.mark.parametrize(
