@@ -78,7 +78,7 @@ def draw_poses(
         _draw_bones(panel, skeleton, points, colours)
         low, high = points.min(axis=0), points.max(axis=0)
         _frame(panel, (low + high) / 2, extent * (_with_margin(high - low) / extent).max())
-        panel.set_title(textwrap.fill(title, 22), fontsize=9, parse_math=False)
+        panel.set_title(textwrap.fill(title.replace("_", " "), 22), fontsize=9, parse_math=False)
     for row, (truths, estimates), (low, high) in zip(panels[1:], views, boxes, strict=True):
         for panel, true_pose, pose, centre in zip(row, truths, estimates, (low + high) / 2, strict=True):
             _draw_bones(panel, skeleton, true_pose, [TRUTH_COLOUR], TRUTH_DASHES)
