@@ -38,7 +38,6 @@ from tests.runs import (
 
 TIMES = {"train/seconds", "train/windows_per_s"}
 
-
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 

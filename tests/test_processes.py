@@ -37,12 +37,11 @@ NO_DROPOUT = ("model.dropout=0", "train.batch_size=4", "train.steps_per_epoch=2"
 
 Prepare = Callable[[int], None]
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def nothing(rank: int) -> None:
     """Prepares nothing in a process."""
-
-
-pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def _process(rank: int, port: int, output: Path, arguments: Sequence[str], prepare: Prepare) -> None:

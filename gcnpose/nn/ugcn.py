@@ -103,8 +103,10 @@ class UGCN(LiftingNetwork):
         self.upsampling = upsampling
         self.factors = [2 if step < pairs else 1 for step in range(steps)]
         graph = skeleton.to_data(max_hop)
+        nodes = 1 if whole_pose else self.joints
+        joints_of_a_node = self.joints // nodes
         if not spatial_graph or whole_pose:
-            graph = _without_bones(1 if whole_pose else self.joints)
+            graph = _without_bones(nodes)
         self.whole_pose = whole_pose
 
         def block(in_channels: int, out_channels: int, stride: int = 1, residual: bool = True) -> STGCNBlock:
@@ -112,8 +114,7 @@ class UGCN(LiftingNetwork):
                 in_channels, out_channels, graph, stride, residual, temporal_kernel, dropout, aggregation
             )
 
-        of_a_node = input_channels * (self.joints if whole_pose else 1)
-        self.first = block(of_a_node, channels[0], residual=False)
+        self.first = block(input_channels * joints_of_a_node, channels[0], residual=False)
         self.down = nn.ModuleList(
             nn.Sequential(block(narrow, wide, stride=factor), block(wide, wide))
             for narrow, wide, factor in zip(channels, channels[1:], self.factors, strict=False)
@@ -122,7 +123,7 @@ class UGCN(LiftingNetwork):
         # The expanding stage's second-longest scale reaches the output through the top stream (Figure 4).
         self.merge = nn.ModuleList(block(narrow, channels[0]) for narrow in channels[1:-1]) if merge else None
         self.last = block(channels[0], channels[0])
-        self.head = pose_head(channels[0], self.joints if whole_pose else 1)
+        self.head = pose_head(channels[0], joints_of_a_node)
 
     @property
     def stride_product(self) -> int:
