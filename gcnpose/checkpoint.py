@@ -115,16 +115,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        file = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if path.suffix == SHARED_SUFFIX:
                 content = _read_shared(path)
             else:
-                content = torch.load(file, map_location="cpu", weights_only=True)
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (
         Exception
     ) as error:  # a damaged file can raise anything, and PyTorch then advises to run the code in it

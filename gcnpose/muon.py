@@ -23,19 +23,25 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     Shapes:
         (rows, columns) -> the same
     """
-    a, b, c = _COEFFICIENTS
     wide = matrix.shape[0] <= matrix.shape[1]
     x = (matrix if wide else matrix.mT).float()
     x = x / (x.norm() + 1e-7)
     gram = x @ x.mT
-    product = torch.eye(len(x), device=x.device)
-    for _ in range(_STEPS):
-        polynomial = b * gram + c * (gram @ gram)
-        polynomial.diagonal().add_(a)
+    polynomial = product = _polynomial(gram)
+    for _ in range(_STEPS - 1):
         gram = polynomial @ (polynomial @ gram)
+        polynomial = _polynomial(gram)
         product = polynomial @ product
     x = product @ x
     return (x if wide else x.mT).to(matrix.dtype)
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """What a step multiplies by: a + b G + c G^2."""
+    a, b, c = _COEFFICIENTS
+    polynomial = b * gram + c * (gram @ gram)
+    polynomial.diagonal().add_(a)
+    return polynomial
 
 
 def is_matrix(parameter: Tensor) -> bool:
