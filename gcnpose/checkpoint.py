@@ -120,7 +120,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             if path.suffix == SHARED_SUFFIX:
                 content = _read_shared(path)
             else:
-                content = torch.load(path, map_location="cpu", weights_only=True)
+                # In memory, because seeking in a truncated file is an OSError too.
+                file = io.BytesIO(path.read_bytes())
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (
