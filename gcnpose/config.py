@@ -98,7 +98,7 @@ class DataConfig:
     """The motion, who of it is for what, and how it becomes windows."""
 
     path: str | None = field(default=None, metadata=not_empty())
-    """Motion file or folder; None: the embedded synthetic motion."""
+    """Motion file; None: the embedded synthetic motion."""
     takes: int = field(default=2, metadata=at_least(1))
     """Takes of every action by a training subject, of the embedded motion only."""
     fps: float | None = field(default=None, metadata=above(0))
@@ -368,6 +368,15 @@ class Config:
     """The second stage, which `refine` trains."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     """MLflow."""
+
+
+PLACES = ("data.path", "data.keep", "output", "device", "tracking")
+"""Where things are and go, and what computes them. Results do not depend on it, but for the motion itself."""
+
+
+def is_place(key: str) -> bool:
+    """Whether a dotted key is a place, or a part of one."""
+    return any(key == place or key.startswith(f"{place}.") for place in PLACES)
 
 
 def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -16,13 +16,14 @@ from gcnpose.config import (
     Config,
     config_from_dict,
     config_to_dict,
+    is_place,
     load_config,
     read_shipped,
 )
 from gcnpose.errors import InputError
 from gcnpose.resources import resource_folder
-from gcnpose.settings import Fault, check, distinct, not_empty, read_settings
-from gcnpose.skeleton import Skeleton
+from gcnpose.settings import Fault, check, distinct, not_empty, overlap, read_settings
+from gcnpose.skeleton import Skeleton, available_graphs
 from gcnpose.tracking import flatten
 
 Metric = Literal[
@@ -35,9 +36,6 @@ Metric = Literal[
     "auc",
     "keypoints_error_px",
 ]
-
-PLACES = ("output", "device", "tracking")
-"""Settings on which no result depends: where it is computed and where it goes."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +120,19 @@ class Step:
     def report(self) -> Path:
         return self.folder / "report.json"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The same for steps that must come to the same result, wherever they run.
 
         Of the settings; and then, where the motion is a file that is here, of what it and its splits hold.
         """
         content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True).encode()
-        path = self.config.data.path
-        return hashlib.sha256(content).hexdigest()[:16] + (
-            "" if path is None else _hash_of_motion(Path(path))
+        named = [
+            override.partition("=")[2] for override in self.evaluate if override.startswith("data.path=")
+        ]
+        motions = [path for path in (self.config.data.path, *named) if path]
+        return hashlib.sha256(content).hexdigest()[:16] + "".join(
+            _hash_of_motion(Path(path)) for path in motions
         )
 
     def accepts(self, digest: str) -> bool:
@@ -204,12 +205,11 @@ def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> 
     experiment = read_settings(Experiment, content, source, for_itself, faults, _conflicts)
     for_all = [override for override in overrides if override not in for_itself]
     parts: tuple[Row | Column, ...] = (*experiment.rows, *experiment.columns)
-    varied = {override.partition("=")[0] for part in parts for override in part.overrides}
+    varied = [override.partition("=")[0] for part in parts for override in part.overrides]
     for override in for_all:
-        if keys[override] in varied:
-            raise InputError(
-                f"override {override!r}: {keys[override]} is what the cells of {source} differ in"
-            )
+        for key in varied:
+            if overlap(key, keys[override]):
+                raise InputError(f"override {override!r}: {key} is what the cells of {source} differ in")
         if keys[override] == "seed":
             raise InputError(f"override {override!r}: the seeds of an experiment are seeds=[...]")
     return replace(experiment, overrides=(*experiment.overrides, *for_all))
@@ -269,19 +269,28 @@ def make_plan(experiment: Experiment) -> Plan:
     return Plan(experiment, folder, cells, list(groups.values()))
 
 
-def identity(config: Config) -> dict[str, object]:
+def identity(config: Config, graph: str | Path | None = None) -> dict[str, object]:
     """The settings that a result depends on, where they are not the defaults, under their dotted keys.
 
-    Of the motion only the file's name is among them, since it lies elsewhere on every machine. Without the
-    defaults a result stays what it is when the config gets a new setting.
+    Of the motion only the file's name is among them, since it lies elsewhere on every machine, and of a graph
+    file of one's own only a digest of what it holds. Without the defaults a result stays what it is when the
+    config gets a new setting.
+
+    Args:
+        config: All settings.
+        graph: The graph file, where it is another one than the config's.
     """
     defaults = flatten(config_to_dict(Config(name="", skeleton="")))
     settings = {
         key: value for key, value in flatten(config_to_dict(config)).items() if value != defaults[key]
     }
+    settings = {key: value for key, value in settings.items() if key != "name" and not is_place(key)}
     if config.data.path is not None:
         settings["data.path"] = Path(config.data.path).name
-    return {key: value for key, value in settings.items() if key.split(".")[0] not in ("name", *PLACES)}
+    if config.skeleton not in available_graphs():
+        content = json.dumps(Skeleton.load(graph or config.skeleton).to_dict(), sort_keys=True)
+        settings["skeleton"] = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return settings
 
 
 def _conflicts(experiment: Experiment) -> Iterator[Fault]:
@@ -294,6 +303,10 @@ def _conflicts(experiment: Experiment) -> Iterator[Fault]:
         for position, name in enumerate(names):
             if name in names[:position]:
                 yield (f"{kind}[{position}].name",), f"expected another name than {kind}[{names.index(name)}]"
+    if experiment.x is not None and not experiment.columns:
+        yield ("x", "columns"), "is what columns are drawn over, and there are none"
+    if experiment.x is not None and all(metric == experiment.x for metric in experiment.metrics):
+        yield ("x", "metrics"), "there is no other metric to draw over it"
     for position, row in enumerate(experiment.rows):
         if row.published and len(row.published) != expected:
             reason = f"expected {expected}, one for each {of_what}, came {len(row.published)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from gcnpose.config import TrackingConfig, load_config
+from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, load_config
 from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
 from gcnpose.files import replacing
@@ -36,9 +37,9 @@ from gcnpose.results import (
     write_csv,
     write_tables,
 )
-from gcnpose.run import CONFIG, write_settings
+from gcnpose.run import CONFIG, SKELETON, write_settings
 from gcnpose.skeleton import Skeleton
-from gcnpose.tracking import Tracker, shared_run
+from gcnpose.tracking import Tracker, flatten, shared_run
 
 RESULT, LOG, LOCK = "result.json", "log.txt", "lock"
 PARENT_TAG = "grid"
@@ -188,6 +189,8 @@ class _Grid:
         self.bar = tqdm(disable=not sys.stderr.isatty(), smoothing=0, bar_format=BAR, dynamic_ncols=True)
         self.say = say if self.bar.disable else self.bar.write
         self.running: dict[Process, tuple[list[Step], float, Provenance]] = {}
+        self.inherited = 0.0
+        """Steps' worth of epochs that earlier sessions left behind."""
         self.failed: dict[str, Result] = {}
         self.finished = 0
 
@@ -228,6 +231,7 @@ class _Grid:
             self._fail(group, provenance, f"cannot be run: {error}")
         else:
             self.running[process] = (group, time.monotonic(), provenance)
+            self.inherited += _share_done(step)
 
     def _arguments(self, step: Step) -> list[str]:
         tags = {
@@ -239,12 +243,16 @@ class _Grid:
             tags["mlflow.parentRunId"] = self.tracker.run_id
         options = [f"--tag={name}={value}" for name, value in tags.items()]
         if step.trained is None:
-            return ["train", "--resume", str(step.folder), *options]
+            return ["train", "--resume", str(step.folder), *_places(step.config), *options]
         name = f"name={self.plan.experiment.name}-{step.folder.name}"
+        other_motion = any(override.startswith("data.path=") for override in step.evaluate)
+        subjects = None if other_motion else step.config.data.test_subjects
         return [
             "evaluate",
             str(step.trained),
             name,
+            *_places(step.config),
+            *([] if subjects is None else [f"data.test_subjects={json.dumps(subjects)}"]),
             *step.evaluate,
             "--output",
             str(step.report),
@@ -299,8 +307,9 @@ class _Grid:
 
     def _seconds_left(self) -> float:
         progress = self._progress()
+        done_here = progress - self.inherited
         elapsed = time.monotonic() - self.began
-        return elapsed / progress * (self.total - self.before - progress) if progress else 0.0
+        return elapsed / done_here * (self.total - self.before - progress) if done_here > 0 else 0.0
 
     def _show(self) -> None:
         if not self.bar.disable:
@@ -391,7 +400,7 @@ def _refuse_changed(groups: Sequence[list[Step]]) -> None:
     for training, *_ in groups:
         path = training.folder / CONFIG
         if path.is_file():
-            old, new = identity(load_config(path)), identity(training.config)
+            old, new = identity(load_config(path), training.folder / SKELETON), identity(training.config)
             changes = [
                 f"{key} was {old.get(key, 'the default')}, is {new.get(key, 'the default')}"
                 for key in sorted(old.keys() | new.keys())
@@ -412,6 +421,12 @@ def _check_data(pending: Sequence[list[Step]]) -> None:
         path = step.config.data.path
         if path is not None and not Path(path).exists():
             raise InputError(f"data.path: {path}: no such file; say where the motion is with data.path=...")
+
+
+def _places(config: Config) -> list[str]:
+    """Overrides for what a folder says of places: of another day, and perhaps another machine."""
+    settings = flatten(config_to_dict(config))
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if is_place(key)]
 
 
 def _reason(step: Step, status: int | None) -> str:

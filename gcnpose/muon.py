@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
 SMALLEST_SIDE = 16
 """Matrices with a shorter side are left to Adam: in UGCN those of the first and the last layer."""
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _STEPS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -44,9 +43,14 @@ def _polynomial(gram: Tensor) -> Tensor:
     return polynomial
 
 
-def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon updates it: a weight matrix, or a convolution's as (out, in * kernel), of some size."""
-    return parameter.dim() > 1 and min(parameter.flatten(1).shape) >= SMALLEST_SIDE
+def layer_weights(network: nn.Module) -> set[Tensor]:
+    """The weights of linear layers and convolutions; no biases, norms or embeddings."""
+    return {layer.weight for layer in network.modules() if isinstance(layer, LAYERS)}
+
+
+def matrices(network: nn.Module) -> set[Tensor]:
+    """What Muon updates: weight matrices, or a convolution's as (out, in * kernel), of some size."""
+    return {weight for weight in layer_weights(network) if min(weight.flatten(1).shape) >= SMALLEST_SIDE}
 
 
 class Muon(torch.optim.Adam):
@@ -57,21 +61,22 @@ class Muon(torch.optim.Adam):
     2025). There is no weight decay.
 
     Args:
-        parameters: Of the network.
+        network: What to train.
         lr: Learning rate.
         momentum: Of the matrices' gradients, by Nesterov.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(self, network: nn.Module, lr: float, momentum: float = 0.95) -> None:
         self.momentum = momentum
-        super().__init__(parameters, lr, fused=True)
+        self.matrices = matrices(network)
+        super().__init__(network.parameters(), lr, fused=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update by the gradients that there are, and no gradients of matrices any more."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if is_matrix(parameter) and parameter.grad is not None:
+                if parameter in self.matrices and parameter.grad is not None:
                     self._move(parameter, parameter.grad, group["lr"])
                     parameter.grad = None  # so Adam leaves it alone
         super().step()

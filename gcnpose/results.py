@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import os
-import re
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -384,12 +383,28 @@ def insert_table(document: Path, name: str, markdown: str) -> None:
     """Puts a table into a Markdown file, in place of what stands between its two marks.
 
     Raises:
-        InputError: if the file does not have the marks.
+        InputError: as :func:`find_table`.
     """
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    text = document.read_text(encoding="utf-8")
-    between = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
-    if len(between.findall(text)) != 1:
-        raise InputError(f"{document}: expected the lines {begin} and {end} once, one after the other")
+    before, after = find_table(document, name)
     with replacing(document) as partial:
-        partial.write_text(between.sub(lambda _: f"{markdown}\n", text), encoding="utf-8")
+        partial.write_text(f"{before}{markdown}\n{after}", encoding="utf-8")
+
+
+def find_table(document: Path, name: str) -> tuple[str, str]:
+    """What stands in a Markdown file before the place of a table, and what after it, with its two marks.
+
+    Raises:
+        InputError: if the file cannot be read, or does not have the marks.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{document}: cannot be read: {error.strerror}") from error
+    before, _, others = text.partition(begin)
+    _, _, after = others.partition(end)
+    if (text.count(begin), others.count(end)) != (1, 1):
+        raise InputError(
+            f"{document}: expected the lines {begin.strip()} and {end} once, one after the other"
+        )
+    return before + begin, end + after

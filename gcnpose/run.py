@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,15 @@ from gcnpose.checkpoint import (
     restore_model,
     save_checkpoint,
 )
-from gcnpose.config import Config, config_from_dict, config_to_dict, dump_config, load_config
+from gcnpose.config import (
+    PLACES,
+    Config,
+    config_from_dict,
+    config_to_dict,
+    dump_config,
+    is_place,
+    load_config,
+)
 from gcnpose.data.draws import Draws
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError, RunError, StoppedError
@@ -70,12 +81,18 @@ def train(
     """
     skeleton = Skeleton.load(config.skeleton)
     run = _Run(config, skeleton, say, processes)
-    return run.go(processes.of_first(lambda: _make_folder(config, skeleton)), tags)
+    folder = processes.of_first(lambda: _make_folder(config, skeleton))
+    with _alone_in(folder, processes):
+        return run.go(folder, tags)
 
 
 @enough_memory()
 def resume(
-    folder: Path, say: Any = print, tags: Mapping[str, str] = {}, processes: Processes = ALONE
+    folder: Path,
+    say: Any = print,
+    tags: Mapping[str, str] = {},
+    processes: Processes = ALONE,
+    overrides: Sequence[str] = (),
 ) -> Path:
     """Continues a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
@@ -87,27 +104,60 @@ def resume(
         say: Takes each line of progress.
         tags: As for :func:`train`.
         processes: As for :func:`train`.
+        overrides: ``key=value`` changes to where things are and go (:data:`gcnpose.config.PLACES`).
 
     Raises:
-        InputError: if the folder is not that of a run, or the motion is no longer what it was.
+        InputError: if the folder is not that of a run, or another process trains there, or the motion is no
+            longer what it was; or if an override would change the training.
         RunError: as :func:`train`.
     """
+    for override in overrides:
+        if not is_place(override.partition("=")[0]):
+            raise InputError(
+                f"override {override!r}: a run goes on with the settings it began with; "
+                f"only {', '.join(PLACES)} can change"
+            )
     last = folder / LAST
-    if processes.is_first:
-        for partial in folder.glob("*.part"):  # what a kill left of a write
-            partial.unlink()
-    if not last.is_file():
-        if not (folder / CONFIG).is_file():
-            raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
-        config, skeleton = load_config(folder / CONFIG), Skeleton.load(folder / SKELETON)
-        return _Run(config, skeleton, say, processes).go(folder, tags)
-    content = load_checkpoint(last)
-    missing = [key for key in ("optimizer", "history", "best", "digests", "mlflow_run") if key not in content]
-    if missing:
-        raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
-    config = config_from_dict(content["config"], str(last))
-    skeleton = Skeleton.from_dict(content["skeleton"], str(last))
-    return _Run(config, skeleton, say, processes, content).go(folder, tags)
+    with _alone_in(folder, processes):
+        if processes.is_first:
+            for partial in folder.glob("*.part"):  # what a kill left of a write
+                partial.unlink()
+        if not last.is_file():
+            if not (folder / CONFIG).is_file():
+                raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
+            config, skeleton = load_config(folder / CONFIG, overrides), Skeleton.load(folder / SKELETON)
+            return _Run(config, skeleton, say, processes).go(folder, tags)
+        content = load_checkpoint(last)
+        needed = ("optimizer", "history", "best", "digests", "mlflow_run")
+        if missing := [key for key in needed if key not in content]:
+            raise InputError(f"{last}: cannot be resumed, the checkpoint lacks {', '.join(missing)}")
+        config = config_from_dict(content["config"], str(last), overrides)
+        skeleton = Skeleton.from_dict(content["skeleton"], str(last))
+        return _Run(config, skeleton, say, processes, content).go(folder, tags)
+
+
+@contextmanager
+def _alone_in(folder: Path, processes: Processes) -> Iterator[None]:
+    """Nobody else trains in the folder until this ends, in whatever way.
+
+    Raises:
+        InputError: if somebody does.
+    """
+    if not processes.is_first or not folder.is_dir():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"{folder}: another process trains there") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_settings(folder: Path, config: Config, skeleton: Skeleton) -> None:

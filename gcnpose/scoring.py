@@ -64,6 +64,7 @@ def evaluate_checkpoint(
     return report
 
 
+@enough_memory()
 def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int = 8) -> None:
     """Draws the poses that a checkpoint is farthest off at, one of each sequence (the paper's Figures 5, 7).
 
@@ -78,11 +79,15 @@ def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int
     """
     from gcnpose.viz.poses import draw_poses
 
-    config, model, motion = _restore(load_checkpoint(path), path, overrides)
+    content = load_checkpoint(path)
+    config, model, motion = _restore(content, path, overrides)
     device = build_device(config)
     views = build_views(config, motion)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
     lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    refinement = restore_refinement(content, path)
+    if refinement is not None:
+        lift = refine(lift, refinement.to(device), views, config.refinement.root_depth)
     lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
     errors = mpjpe_mm(lifted, views.pose_3d)
     if views.valid is not None:
@@ -218,10 +223,12 @@ def _keypoint_source(config: Config, views: Views) -> str:
     keypoints = config.data.keypoints
     projected = [clip for clip in views.clips if not clip.detected]
     own, projection = "the motion's own", "projected ground truth"
-    if keypoints.ground_truth_weight > 0:
-        own += f" mixed with {keypoints.ground_truth_weight:g} ground truth"
+    mixed = f" mixed with {keypoints.ground_truth_weight:g} ground truth"
     if keypoints.noise.scale > 0 and projected:
         projection += " with noise"
+    if keypoints.ground_truth_weight > 0:
+        own += mixed
+        projection += mixed if keypoints.noise.scale > 0 else ""
     if not projected:
         return own
     if len(projected) == len(views.clips):

@@ -78,10 +78,10 @@ def read_settings(
     settings: T = _Reader(kind, found).section(kind, content, "")
     wrong = [keys[0] for keys, _ in found]
     for keys, reason in conflicts(settings):
-        if not any(_overlap(key, other) for key in keys for other in wrong):
+        if not any(overlap(key, other) for key in keys for other in wrong):
             found.append((keys, reason))
     for keys, reason in found:
-        origin = next((origins[o] for key in keys for o in origins if _overlap(key, o)), source)
+        origin = next((origins[o] for key in keys for o in origins if overlap(key, o)), source)
         lines.append(": ".join(filter(None, (origin, keys[0], reason))))
     if lines:
         raise InputError(lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} faults:", *lines]))
@@ -130,7 +130,7 @@ def _override(content: Any, overrides: Sequence[str]) -> tuple[dict[str, str], l
     return origins, lines
 
 
-def _overlap(key: str, other: str) -> bool:
+def overlap(key: str, other: str) -> bool:
     """Whether one of two dotted keys is the other, or holds it."""
     return all(a == b for a, b in zip(re.split(r"[.[]", key), re.split(r"[.[]", other), strict=False))
 

@@ -17,7 +17,7 @@ from gcnpose.data.draws import Draws
 from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
-from gcnpose.muon import Muon
+from gcnpose.muon import Muon, layer_weights
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.synchronized_norm import synchronize_norms
 from gcnpose.processes import ALONE, Processes
@@ -52,11 +52,12 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """Adam with weight decay on the weights of convolutions alone, not on biases and batch norms; or Muon."""
+    """Adam with weight decay on the weights of layers alone, not on biases, norms and embeddings; or Muon."""
     if config.optimizer == "muon":
-        return Muon(model.parameters(), config.learning_rate)
-    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+        return Muon(model, config.learning_rate)
+    of_layers = layer_weights(model)
+    weights = [parameter for parameter in model.parameters() if parameter in of_layers]
+    others = [parameter for parameter in model.parameters() if parameter not in of_layers]
     return torch.optim.Adam(
         [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         lr=config.learning_rate,

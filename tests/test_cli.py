@@ -241,9 +241,12 @@ def test_nothing_to_train(experiment: str, fails: Fails) -> None:
     for arguments in (
         [experiment, "--resume"],
         [experiment, "--resume", "x"],
-        ["--resume", "x", "train.epochs=2"],
     ):
-        assert fails(2, "train", *arguments).startswith("--resume takes a run folder and nothing else")
+        assert fails(2, "train", *arguments).startswith("--resume takes a run folder and no config")
+    assert fails(2, "train", "--resume", "x", "train.epochs=2") == (
+        "override 'train.epochs=2': a run goes on with the settings it began with; "
+        "only data.path, data.keep, output, device, tracking can change"
+    )
     assert not Path("runs").exists()
 
 
@@ -440,7 +443,7 @@ def test_tags(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) ->
     assert fails(2, "evaluate", "x", "--tag", "=x") == "--tag: expected NAME=VALUE, came '=x'"
     given = []
     monkeypatch.setattr(run, "train", lambda config, say, tags, processes: given.append(tags))
-    monkeypatch.setattr(run, "resume", lambda folder, say, tags, processes: given.append(tags))
+    monkeypatch.setattr(run, "resume", lambda folder, say, tags, processes, overrides: given.append(tags))
     monkeypatch.setattr(scoring, "evaluate_checkpoint", lambda path, overrides, say, tags: given.append(tags))
     tags = ["--tag=cell=a b", "--tag", "sum=1+1=2"]
     for command in (["train", experiment], ["train", "--resume", "x"], ["evaluate", "x"]):

@@ -1,5 +1,6 @@
 """What an experiment file says, and the trainings and evaluations that come of it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gcnpose.errors import InputError
 from gcnpose.experiment import Experiment, Plan, identity, load_experiment, make_plan
 from gcnpose.resources import resource_folder
 from tests.experiments import small_experiment
+from tests.motions import small_motion
 
 SHIPPED = sorted((resource_folder("configs") / "experiments").glob("*.yaml"))
 GRID: dict[str, Any] = {
@@ -137,7 +139,7 @@ def test_identity_is_what_a_result_depends_on(tmp_path: Path) -> None:
     path = small_experiment(tmp_path)
     one = identity(load_config(path))
     elsewhere = ["output=x", "device=auto", "tracking.enabled=true", "name=y", "data.path=/z/motion.npz"]
-    assert identity(load_config(path, elsewhere)) == one
+    assert identity(load_config(path, [*elsewhere, "data.keep=disk"])) == one
     assert identity(load_config(path, ["data.path=/z/other.npz"])) != one
     assert identity(load_config(path, ["loss.weight=0.9"])) == {**one, "loss.weight": 0.9}
     assert "model.dropout" not in one, "so a setting that is added later, with a default, changes nothing"
@@ -150,6 +152,32 @@ def test_digests_tell_steps_apart(tmp_path: Path) -> None:
     assert len({step.digest for step in steps}) == len(steps) == 12
     again = plan(tmp_path, "output=elsewhere", columns=columns, seeds=[0, 1])
     assert [step.digest for group in again.groups for step in group] == [step.digest for step in steps]
+
+
+def test_a_graph_file_is_what_it_holds(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(resource_folder("graphs") / "h36m17.yaml", tmp_path / name / "graph.yaml")
+
+    def digest(name: str) -> str:
+        return plan(tmp_path, f"skeleton={tmp_path / name / 'graph.yaml'}").groups[0][0].digest
+
+    assert digest("one") == digest("other") != plan(tmp_path).groups[0][0].digest
+    graph = yaml.safe_load((tmp_path / "other" / "graph.yaml").read_text())
+    graph["bones"].append(["left_hip", "right_hip"])
+    (tmp_path / "other" / "graph.yaml").write_text(yaml.safe_dump(graph))
+    assert digest("one") != digest("other")
+
+
+def test_motion_to_evaluate_on_is_what_it_holds(tmp_path: Path) -> None:
+    other = tmp_path / "other.npz"
+    columns = [{"name": "other motion", "evaluate": [f"data.path={other}"]}]
+    digests = []
+    for frames in (30, 40):
+        small_motion((frames, 30, 20)).save(other)
+        made = plan(tmp_path, columns=columns, rows=GRID["rows"][:1])
+        digests.append([step.digest for step in made.groups[0]])
+    assert digests[0][0] == digests[1][0] and digests[0][1] != digests[1][1]
 
 
 # Overrides
@@ -170,6 +198,8 @@ def test_overrides_of_the_experiment_and_of_all_cells(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("loss.weight=3", "override 'loss.weight=3': loss.weight is what the cells of grid.yaml differ in"),
+        ("loss={weight: 3}", "override 'loss={weight: 3}': loss."),
+        ("loss.operators[0]=inner", "override 'loss.operators[0]=inner': loss.operators is what the cells"),
         ("seed=3", "override 'seed=3': the seeds of an experiment are seeds=[...]"),
         ("trian.epochs=3", "override 'trian.epochs=3': trian: unknown key, did you mean train?"),
         ("seeds=[1, 1]", "override 'seeds=[1, 1]': seeds: expected at least one entry and none twice, "),
@@ -244,9 +274,19 @@ def test_published_figures_for_every_column(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_over_a_metric(tmp_path: Path) -> None:
+    both = ["mpjpe_mm", "keypoints_error_px"]
+    assert faults(tmp_path, x="keypoints_error_px", metrics=both, columns=[], rows=[{"name": "a"}]) == [
+        "grid.yaml: x: is what columns are drawn over, and there are none"
+    ]
+    assert faults(tmp_path, x="mpjpe_mm") == ["grid.yaml: x: there is no other metric to draw over it"]
+    assert read(tmp_path, x="keypoints_error_px", metrics=both).x == "keypoints_error_px"
+
+
 def test_an_experiment_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"did you mean table1\?; shipped experiments: baselines, best, dropout, figure6, "
+        InputError,
+        match=r"did you mean table1\?; shipped experiments: baselines, best, conditions, dropout, ",
     ):
         load_experiment("tabel1")
 

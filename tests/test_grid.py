@@ -18,8 +18,9 @@ from gcnpose import grid, run
 from gcnpose.checkpoint import load_checkpoint
 from gcnpose.cli import main
 from gcnpose.errors import InputError, RunError
-from gcnpose.experiment import Experiment, Step, load_experiment
+from gcnpose.experiment import Experiment, Step, load_experiment, make_plan
 from gcnpose.grid import LOCK, LOG, RESULT, duration, run_experiment, start_process
+from gcnpose.tracking import Tracker
 from tests.experiments import small_experiment
 from tests.motions import small_motion
 
@@ -357,6 +358,42 @@ def test_a_folder_with_other_settings(finished: Path, tmp_path: Path) -> None:
     assert go(elsewhere, tmp_path)[0] == [], "where it lies and where it runs is no other setting"
 
 
+def test_motion_that_has_moved(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes on or is evaluated looks where the motion is now, not where it was at the training."""
+    copy(finished, tmp_path)
+    (tmp_path / "runs" / "grid" / STEPS[0] / RESULT).unlink()  # interrupted before its score
+    shutil.rmtree(tmp_path / "results")
+    columns = [TRAINED[0], {**TRAINED[0], **EVALUATED[1]}]
+    experiment = write(tmp_path, columns, f"data.path={tmp_path / 'moved' / 'motion.npz'}")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "motion.npz").rename(tmp_path / "moved" / "motion.npz")
+    (finished / "motion.npz").rename(finished / "away.npz")
+    try:
+        steps, _ = go(experiment, tmp_path)
+    finally:
+        (finished / "away.npz").rename(finished / "motion.npz")
+    assert steps == [STEPS[0], f"{STEPS[0]}/cross-noisy", f"{STEPS[2]}/inner-noisy"]
+    assert score(tmp_path, STEPS[0]) == score(finished, STEPS[0])
+
+
+def test_the_time_left_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs of an earlier session say nothing of how fast this one is."""
+    experiment = write(tmp_path, TRAINED[:1])
+    plan = make_plan(experiment)
+    clock = iter([0.0, 60.0])
+    monkeypatch.setattr(grid.time, "monotonic", lambda: next(clock))
+    groups = [list(group) for group in plan.groups]
+    cells = grid._Grid(plan, groups, "", 1, print, lambda *_: Ended(0), Tracker())
+    folder = groups[0][0].folder
+    folder.mkdir(parents=True)
+    (folder / "history.csv").write_text("epoch\n1\n")
+    cells.total, cells.before, cells.began = 2, 0, 0.0
+    cells._start(groups[0])
+    (folder / "history.csv").write_text("epoch\n1\n2\n")
+    # Half a cell in a minute, and what is left is the other cell.
+    assert cells._seconds_left() == pytest.approx(60 / 0.495 * (2 - 0.99))
+
+
 def test_motion_that_is_not_there(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^data\.path: nowhere/cmu\.npz: no such file; say where"):
         go(write(tmp_path, TRAINED, "data.path=nowhere/cmu.npz"), tmp_path)
@@ -517,6 +554,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         (
             ["loss.intervals=[3]"],
             "override 'loss.intervals=[3]': loss.intervals is what the cells of grid.yaml differ in",
+        ),
+        (["--insert", "none.md"], "none.md: cannot be read: No such file or directory"),
+        (
+            ["--insert", "grid.yaml"],
+            "grid.yaml: expected the lines <!-- grid --> and <!-- end of grid --> once, one after the other",
         ),
         (["--table-only"], "results/grid.csv: no such file; the experiment writes it"),
     ],

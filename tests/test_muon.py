@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gcnpose.muon import Muon, is_matrix, orthogonalise
+from gcnpose.muon import Muon, matrices, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (16, 80), (96, 32)])
@@ -23,15 +23,8 @@ def test_small_matrices_and_vectors_are_adams() -> None:
     torch.manual_seed(0)
     ours = nn.Sequential(nn.Linear(3, 16), nn.Linear(16, 20), nn.Linear(20, 3))
     theirs = copy.deepcopy(ours)
-    optimizers = [Muon(ours.parameters(), lr=0.01), torch.optim.Adam(theirs.parameters(), lr=0.01)]
-    assert [is_matrix(parameter) for parameter in ours.parameters()] == [
-        False,
-        False,
-        True,
-        False,
-        False,
-        False,
-    ]
+    optimizers = [Muon(ours, lr=0.01), torch.optim.Adam(theirs.parameters(), lr=0.01)]
+    assert matrices(ours) == {ours[1].weight}
     for _ in range(3):
         for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             one.grad = torch.randn(one.shape)
@@ -49,7 +42,7 @@ def test_the_first_step_of_a_convolution() -> None:
     """Along the nearest orthogonal matrix, each element by about 0.2 times the learning rate."""
     convolution = nn.Conv1d(32, 32, 5, bias=False)
     before = convolution.weight.detach().clone()
-    optimizer = Muon(convolution.parameters(), lr=0.01)
+    optimizer = Muon(convolution, lr=0.01)
     gradient = torch.randn(32, 160)
     convolution.weight.grad = gradient.view(32, 32, 5).clone()
     optimizer.step()
@@ -71,10 +64,10 @@ def test_goes_on_from_its_state() -> None:
             layer.weight.grad, layer.bias.grad = (part.clone() for part in gradient)
             optimizer.step()
 
-    steps(whole, Muon(whole.parameters(), lr=0.1), slice(4))
-    first = Muon(begun.parameters(), lr=0.1)
+    steps(whole, Muon(whole, lr=0.1), slice(4))
+    first = Muon(begun, lr=0.1)
     steps(begun, first, slice(2))
-    second = Muon(begun.parameters(), lr=0.1)
+    second = Muon(begun, lr=0.1)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     steps(begun, second, slice(2, 4))
     assert torch.equal(begun.weight, whole.weight) and torch.equal(begun.bias, whole.bias)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
+from gcnpose.processes import ALONE
 from gcnpose.run import LAST, newest_run, resume, train
 from gcnpose.scoring import evaluate_checkpoint
 from gcnpose.skeleton import Skeleton
@@ -534,3 +536,30 @@ def test_a_diverged_run_is_marked_as_failed(tracked: tuple[Any, Any]) -> None:
     config, client = tracked
     interrupted(dataclasses.replace(config, train=dataclasses.replace(config.train, learning_rate=1e30)))
     assert runs_of(client)[0].info.status == "FAILED"
+
+
+def test_one_process_at_a_time(finished: Path, tmp_path: Path) -> None:
+    """What another one writes at this moment is not cleaned away, nor written twice."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    partial = folder / "last.pt.part"
+    partial.touch()
+    with run._alone_in(folder, ALONE), pytest.raises(InputError, match=f"^{folder}: another process trains"):
+        resume(folder, quiet)
+    assert partial.exists()
+    resume(folder, quiet)
+    assert not partial.exists()
+
+
+def test_resumed_where_things_are_now(tmp_path: Path) -> None:
+    folder = train(small_config(tmp_path, "train.epochs=1"), quiet)
+    report = (folder / "report.csv").read_text()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "motion.npz").rename(tmp_path / "moved" / "motion.npz")
+    (folder / "report.csv").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        resume(folder, quiet)
+    resume(folder, quiet, overrides=[f"data.path={tmp_path}/moved/motion.npz", "device=cpu"])
+    assert (folder / "report.csv").read_text() == report
+    with pytest.raises(InputError, match="override 'seed=1': a run goes on with the settings it began with"):
+        resume(folder, quiet, overrides=["seed=1"])

@@ -111,9 +111,9 @@ def test_between_the_prediction_and_the_truth(finished: Path, tmp_path: Path, ow
     assert network[0] == network[1] and linear[0] == linear[1]
     assert linear[1:] == sorted(set(linear[1:]))
     assert len(set(network[1:])) == 5
-    if own:
-        mixed = [f"the motion's own mixed with {weight} ground truth" for weight in weights[:-1]]
-        assert sources == ["projected ground truth", *mixed, "the motion's own"]
+    source = "the motion's own" if own else "projected ground truth with noise"
+    mixed = [f"{source} mixed with {weight} ground truth" for weight in weights[:-1]]
+    assert sources == ["projected ground truth", *mixed, source]
 
 
 def test_training_with_noise(finished: Path, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import torch
 
 from gcnpose.checkpoint import load_checkpoint, save_checkpoint
 from gcnpose.errors import InputError
-from gcnpose.scoring import evaluate_checkpoint
+from gcnpose.scoring import draw_hardest, evaluate_checkpoint
 from gcnpose.second_stage import refine_checkpoint
 from tests.runs import quiet
 
 
-def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
+def test_a_second_stage(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     changes = ["refinement.epochs=2", "refinement.width=8", "evaluation.methods=[windows, whole]"]
@@ -28,6 +28,11 @@ def test_a_second_stage(finished: Path, tmp_path: Path) -> None:
     before = json.loads((folder / "report.json").read_text())["mean_over_frames"]
     assert report["other_methods"]["windows"]["mean_over_frames"] == before != report["mean_over_frames"]
     assert evaluate_checkpoint(refined, [], quiet)["mean_over_frames"] == report["mean_over_frames"]
+    drawn = []
+    monkeypatch.setattr("gcnpose.viz.poses.draw_poses", lambda *arguments: drawn.append(arguments))
+    draw_hardest(refined, [], Path("x.png"))
+    draw_hardest(finished, ["evaluation.methods=[windows]"], Path("x.png"))
+    assert not torch.equal(drawn[0][2], drawn[1][2]), "what is drawn is what is scored"
     first, before = load_checkpoint(refined)["model"], load_checkpoint(finished)["model"]
     assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
     with pytest.raises(InputError, match="the network is what the checkpoint has"):

@@ -19,8 +19,8 @@ from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import Batch, FixedWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
-from gcnpose.muon import Muon, is_matrix
-from gcnpose.nn import UGCN
+from gcnpose.muon import Muon, matrices
+from gcnpose.nn import UGCN, AGFormer
 from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
 from gcnpose.training import Trainer, build_optimizer, learning_rate
@@ -73,6 +73,16 @@ def test_weight_decay_on_convolution_weights_alone() -> None:
     others = {name_of[parameter] for parameter in free["params"]}
     assert others == set(name_of.values()) - convolutions
     assert {"first.spatial.lin.bias", "first.temporal_norm.weight", "input_norm.bias", "head.bias"} <= others
+
+
+def test_embeddings_are_no_layers() -> None:
+    model = AGFormer(SKELETON, width=16, layers=1, heads=2, span=4)
+    decayed = build_optimizer(model, TrainConfig(weight_decay=0.5)).param_groups[0]["params"]
+    attention = model.layers[0].attention[1].mixer
+    for parameter in (model.joint_embedding, attention.bias, model.norm.weight):
+        assert all(parameter is not other for other in decayed)
+        assert parameter not in matrices(model)
+    assert attention.lin_in.weight in matrices(model) and any(attention.lin_in.weight is p for p in decayed)
 
 
 def make_trainer(
@@ -157,7 +167,7 @@ def test_goes_on_from_a_state_as_if_never_stopped(optimizer: str) -> None:
     resumed = make_trainer(wide_network(1), optimizer=optimizer)
     resumed.load_state(state)
     assert isinstance(resumed.optimizer, Muon) == (optimizer == "muon")
-    assert any(map(is_matrix, resumed.model.parameters()))
+    assert matrices(resumed.model)
     for epoch in (1, 2):
         resumed.train_epoch(epoch)
     assert equal_states(whole.state(), resumed.state())

@@ -131,7 +131,7 @@ def time_layer(
     result.notes.append(
         f"forward and backward, {CHANNELS} channels to {CHANNELS}; MB kept for the backward pass"
     )
-    if axis == "joints":
+    if axis == "joints" and result.rows:
         for name in sparse:
             joints = crossover(result.rows, axis, "dense", name)
             found = f"up to {joints:.0f} joints" if math.isfinite(joints) else "at all of these sizes"

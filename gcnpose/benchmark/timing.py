@@ -200,10 +200,12 @@ def crossover(rows: Sequence[Row], axis: str, one: str, other: str) -> float:
     ms = {(row["variant"], row[axis]): row["ms"] for row in rows}
     sizes = sorted({row[axis] for row in rows})
     ahead = [math.log(ms[one, size] / ms[other, size]) for size in sizes]
+    if ahead[0] > 0:
+        return 0.0
     for low, high, before, after in zip(sizes, sizes[1:], ahead, ahead[1:], strict=False):
         if before <= 0 < after:
             return float(low * (high / low) ** (before / (before - after)))
-    return math.inf if ahead[0] <= 0 else 0.0
+    return math.inf
 
 
 def check_equal(what: str, outputs: Mapping[str, Tensor], tolerance: float = 1e-2) -> None:

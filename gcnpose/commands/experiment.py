@@ -48,9 +48,11 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> None:
     from gcnpose.experiment import load_experiment
     from gcnpose.grid import run_experiment
-    from gcnpose.results import insert_table, read_csv, write_tables
+    from gcnpose.results import find_table, insert_table, read_csv, write_tables
 
     experiment = load_experiment(options.experiment, options.overrides)
+    for document in options.insert:
+        find_table(document, experiment.name)
     file = options.results / f"{experiment.name}.csv"
     if options.table_only:
         write_tables(experiment, read_csv(file, experiment), options.results)
@@ -69,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _that_matter(overrides: Sequence[str]) -> list[str]:
     """Those that others need to come to the same results, with the file's name for its path here."""
-    from gcnpose.experiment import PLACES
+    from gcnpose.config import is_place
 
-    matter = [override for override in overrides if re.split(r"[.=]", override)[0] not in PLACES]
+    matter = [o for o in overrides if o.startswith("data.path=") or not is_place(o.partition("=")[0])]
     return [re.sub(r"^data\.path=.*/", "data.path=", override) for override in matter]

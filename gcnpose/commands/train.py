@@ -22,7 +22,8 @@ def add(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="RUN",
-        help="continue a run folder, the newest in runs/ if none is named",
+        help="continue a run folder, the newest in runs/ if none is named; "
+        "then key=value may say where things are now, such as data.path=motion.npz",
     )
     add_tag_option(parser)
     parser.set_defaults(run=_run)
@@ -36,14 +37,14 @@ def _run(options: argparse.Namespace) -> None:
     tags = tags_of(options)
     with joined() as processes:
         if options.resume is not None:
-            if options.config:
+            overrides = [*filter(None, (options.config,)), *options.overrides]
+            if overrides and "=" not in overrides[0]:
                 raise InputError(
-                    "--resume takes a run folder and nothing else: "
-                    "a run goes on with the config it began with"
+                    "--resume takes a run folder and no config: a run goes on with the one it began with"
                 )
             named = Path(options.resume) if options.resume else None
             folder = named or processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
-            resume(folder, say, tags, processes)
+            resume(folder, say, tags, processes, overrides)
         elif options.config is None:
             raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")
         else:

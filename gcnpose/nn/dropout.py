@@ -56,8 +56,10 @@ def _table(p: float, dtype: torch.dtype) -> Tensor:
     rare = min(p, 1 - p)
     happens = torch.arange(2**_AT_ONCE)[:, None] >> torch.arange(_AT_ONCE) & 1
     times = happens.sum(dim=1)
-    rows = (_ROWS * (1 - rare) ** (_AT_ONCE - times) * rare**times).round().long()
-    rows[times == 1] += round(rare * _ROWS - (rows * times).sum().item() / _AT_ONCE)
-    rows[0] += _ROWS - rows.sum()
+    shares = (1.0 - rare) ** (_AT_ONCE - times) * rare**times
+    # Rounding the sums, not the shares, makes neither the whole nor any part of it too long or too short.
+    rows = (
+        (shares.double().cumsum(dim=0) * _ROWS).round().long().diff(prepend=torch.zeros(1, dtype=torch.long))
+    )
     kept = (happens if p > 0.5 else 1 - happens).repeat_interleave(rows, dim=0)
     return (kept / kept.double().mean()).to(dtype)

@@ -97,14 +97,13 @@ class LiftingNetwork(nn.Module):
         return self
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
-        joints, channels = keypoints_2d.shape[2:]
-        if (joints, channels) != (self.joints, self.input_channels):
+        if keypoints_2d.dim() != 4 or keypoints_2d.shape[2:] != (self.joints, self.input_channels):
             raise ValueError(
                 f"expected (batch, frames, {self.joints} joints, {self.input_channels} channels), "
                 f"got {tuple(keypoints_2d.shape)}"
             )
         placed = self._placed(keypoints_2d)
-        x = self.input_norm(placed.reshape(-1, joints * channels)).view(keypoints_2d.shape)
+        x = self.input_norm(placed.reshape(-1, self.joints * self.input_channels)).view(keypoints_2d.shape)
         x = self.features(x)
         # Under autocast too: bfloat16 would round a metre to multiples of 4 mm, which the motion loss sees
         # as jitter.

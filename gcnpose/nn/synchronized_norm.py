@@ -40,7 +40,7 @@ class SynchronizedNorm(nn.BatchNorm1d):
     momentum: float
 
     def __init__(self, norm: nn.BatchNorm1d, gather: Gather) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         for name, parameter in norm.named_parameters():
             self.register_parameter(name, parameter)
         for name, buffer in norm.named_buffers():
@@ -87,14 +87,14 @@ def synchronize_norms(network: nn.Module, gather: Gather) -> None:
 
 
 class _Normalize(torch.autograd.Function):
-    """(rows - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are of all rows."""
+    """(rows - mean) / sqrt(variance + eps), of all rows; then * weight + bias, if there are those."""
 
     @staticmethod
     def forward(
         ctx: Any,
         rows: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
         mean: Tensor,
         variance: Tensor,
         count: Tensor,
@@ -116,7 +116,9 @@ class _Normalize(torch.autograd.Function):
         )
         own = torch.stack([of_bias, of_weight])  # sums of g and of g r
         mean_g, mean_gr = own / len(rows) - ctx.gather(own).sum(dim=0) / count
-        slope = weight * scale * scale * mean_gr
-        offset = weight * scale * mean_g - slope * mean
+        factor = scale if weight is None else weight * scale
+        slope = factor * scale * mean_gr
+        offset = factor * mean_g - slope * mean
         of_rows += torch.addcmul(offset.to(rows.dtype), rows, slope.to(rows.dtype))
-        return of_rows, of_weight, of_bias, None, None, None, None, None
+        of_affine = (None, None) if weight is None else (of_weight, of_bias)
+        return of_rows, *of_affine, None, None, None, None, None

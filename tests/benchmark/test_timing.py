@@ -99,6 +99,8 @@ def test_crossover_lies_where_the_lines_meet() -> None:
     rows = timings(dense=lambda n: n, sparse=lambda n: 2 * n)
     assert crossover(rows, "n", "dense", "sparse") == math.inf
     assert crossover(rows, "n", "sparse", "dense") == 0
+    rows = timings(dense=lambda n: n if n == 100 else 4 * n, sparse=lambda n: 2 * n)
+    assert crossover(rows, "n", "dense", "sparse") == 0  # slower, faster, slower
 
 
 def test_variants_that_differ() -> None:

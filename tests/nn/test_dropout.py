@@ -1,9 +1,11 @@
 """Dropout by picks from a table."""
 
+import math
+
 import pytest
 import torch
 
-from gcnpose.nn.dropout import Dropout
+from gcnpose.nn.dropout import Dropout, _table
 
 
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.3, 0.5, 0.9])
@@ -23,6 +25,17 @@ def test_neighbours_are_dropped_independently(p: float) -> None:
     for distance in (1, 2, 3, 8, 64):
         both = (dropped[:-distance] * dropped[distance:]).mean().item()
         assert abs(both - p**2) < 0.003
+
+
+@pytest.mark.parametrize("p", [share / 50 for share in range(1, 50)])
+def test_every_outcome_has_its_share(p: float) -> None:
+    kept = (_table(p, torch.float64) > 0).double()
+    times = kept.sum(dim=1)
+    for number in range(9):
+        share = math.comb(8, number) * (1 - p) ** number * p ** (8 - number)
+        assert (times == number).double().mean().item() == pytest.approx(share, abs=0.01)
+    assert kept.mean(dim=0).tolist() == pytest.approx([1 - p] * 8, abs=0.004)
+    assert kept.all(dim=1).double().mean().item() == pytest.approx((1 - p) ** 8, abs=2e-4)
 
 
 def test_seeded_and_off_in_evaluation() -> None:

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gcnpose.nn import UGCN
+from gcnpose.build import build_model
+from gcnpose.config import load_config
+from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.st_block import ChannelNorm
 from gcnpose.nn.synchronized_norm import Gather, SynchronizedNorm, synchronize_norms
 from gcnpose.skeleton import Skeleton
+from tests.experiments import NETWORKS
 from tests.motions import past_the_beginning
 
 
@@ -139,14 +142,16 @@ def test_rounded_input() -> None:
     torch.testing.assert_close(norms[0].running_var, reference.running_var)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("fixed", [False, True], ids=["normal", "fixed input statistics"])
-def test_a_whole_network(fixed: bool) -> None:
+def test_a_whole_network(name: str, fixed: bool) -> None:
     """In two parts it is in every respect the network that sees the whole batch."""
     skeleton = Skeleton.load("h36m17")
+    config = load_config("ugcn", [NETWORKS[name], "model.dropout=0"])
 
-    def network() -> UGCN:
+    def network() -> LiftingNetwork:
         torch.manual_seed(1)
-        made = past_the_beginning(UGCN(skeleton, channels=(3, 4, 5), dropout=0.0)).double()
+        made = past_the_beginning(build_model(config, skeleton)).double()
         if fixed:
             made.fix_input_statistics(torch.randn(4, 8, 17, 2, dtype=torch.float64))
         return made.train()
@@ -156,7 +161,7 @@ def test_a_whole_network(fixed: bool) -> None:
     expected = whole(x)
     expected.square().sum().backward()
 
-    def one_process(rank: int, gather: Gather) -> tuple[UGCN, Tensor]:
+    def one_process(rank: int, gather: Gather) -> tuple[LiftingNetwork, Tensor]:
         part = parts[rank]
         synchronize_norms(part, gather)
         part.train()
