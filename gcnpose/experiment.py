@@ -35,6 +35,8 @@ Metric = Literal[
     "pck_150mm",
     "auc",
     "keypoints_error_px",
+    "validation_mpjpe_mm",
+    "validation_mpjve_mm",
 ]
 
 

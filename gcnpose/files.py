@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,36 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Finds out before any work whether its result can be written.
+
+    Args:
+        folder: Where to.
+        name: What says so, for the error.
+
+    Raises:
+        InputError: if not.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{name}: nothing can be written in {folder}: {error.strerror}") from error
+
+
+def make_folder(folder: Path, name: str) -> None:
+    """Makes a folder to write in, where there is none.
+
+    Raises:
+        InputError: as :func:`check_writable`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{name}: {folder} cannot be made: {error.strerror}") from error
+    check_writable(folder, name)
 
 
 def parse_yaml(text: str | bytes, source: str, prefix: str = "") -> tuple[Any, list[str]]:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, load_config
 from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
-from gcnpose.files import replacing
+from gcnpose.files import make_folder, replacing
 from gcnpose.results import (
     Entry,
     Provenance,
@@ -32,6 +32,7 @@ from gcnpose.results import (
     make_notes,
     make_tables,
     parse_result,
+    read_others,
     read_report,
     score_text,
     write_csv,
@@ -112,22 +113,25 @@ def run_experiment(
         launch: Begins a step's process.
 
     Raises:
-        InputError: if a config, the shard, the store or a folder with other settings is in the way.
+        InputError: if a config, the shard, the store, or a folder or results with other settings are in the
+            way; or nothing can be written.
         RunError: if a step failed, after all others, or the user interrupts.
     """
     plan = make_plan(experiment)
     groups = plan.shard(*shard)
-    results.mkdir(parents=True, exist_ok=True)
     _refuse_changed(groups)
+    others, known = read_others(results / f"{experiment.name}.csv", plan), known_results(results)
     tracking = plan.groups[0][0].config.tracking
     parent, shared = _parent(tracking, experiment)
+    done = _results(plan, shared, known)
+    pending = _pending(groups, done, plan.folder.parent)
+    _check_data(pending)
+    make_folder(results, "--results")
+    if pending:
+        make_folder(plan.folder, "output")
     total = sum(map(len, groups))
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
-            known = known_results(results)
-            done = _results(plan, shared, known)
-            pending = _pending(groups, done, plan.folder.parent)
-            _check_data(pending)
             _share(plan, done, shared, tracker)
             grid = _Grid(plan, pending, command, jobs, say, launch, tracker)
             failed = grid.run(total)
@@ -136,7 +140,7 @@ def run_experiment(
                     shared = _parent(tracking, experiment)[1]
                 except InputError as error:
                     say(f"{error}; the table has the results of this machine only")
-            _conclude(plan, {**_results(plan, shared, known), **failed}, results, say, tracker)
+            _conclude(plan, {**_results(plan, shared, known), **failed}, others, results, say, tracker)
     except KeyboardInterrupt:
         raise RunError("interrupted; the same command goes on") from None
     if failed:
@@ -145,22 +149,28 @@ def run_experiment(
 
 
 def _conclude(
-    plan: Plan, done: Mapping[str, Result], results: Path, say: Callable[[str], None], tracker: Tracker
+    plan: Plan,
+    done: Mapping[str, Result],
+    others: Sequence[Entry],
+    results: Path,
+    say: Callable[[str], None],
+    tracker: Tracker,
 ) -> None:
-    """Writes and shows the table of all results there are."""
+    """Writes and shows the table of all results there are, those of other seeds too."""
     experiment = plan.experiment
-    entries = [
+    planned = [
         Entry(cell.row, cell.column, cell.seed, done[cell.step.name])
         for cell in plan.cells
         if cell.step.name in done
     ]
+    entries = [*planned, *others]
     file = results / f"{experiment.name}.csv"
     write_csv(entries, file)
     files = [file, *write_tables(experiment, entries, results)]
     tracker.log_files(*files)
     say(format_text(make_tables(experiment, entries), make_notes(experiment, entries)))
     say(", ".join(map(str, files)))
-    missing = len(plan.cells) - len(entries)
+    missing = len(plan.cells) - len(planned)
     if missing:
         say(f"{missing} of {len(plan.cells)} cells have no result yet")
     failed = any(entry.result.failure for entry in entries)

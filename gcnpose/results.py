@@ -9,14 +9,13 @@ import os
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from gcnpose.config import Config
 from gcnpose.errors import InputError
-from gcnpose.experiment import Experiment, Metric, Step
+from gcnpose.experiment import Experiment, Metric, Plan, Step
 from gcnpose.files import replacing
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import COLUMNS, DECIMALS, Table, as_latex, as_markdown, as_text, number
@@ -27,6 +26,8 @@ TITLES = {
     **{metric: f"{title}, mm" if metric.endswith("_mm") else title for metric, title in COLUMNS.items()},
     "mpjve_mm": "MPJVE, mm per frame",
     "keypoints_error_px": "2D error, px of 1000",
+    "validation_mpjpe_mm": "validation MPJPE, mm",
+    "validation_mpjve_mm": "validation MPJVE, mm per frame",
 }
 
 PRINTED_DECIMALS = 1
@@ -90,6 +91,7 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         f"{report['frames']:,} frames, {protocol.mean.replace('_', ' ')}, protocol {protocol.name}, "
         f"lifted by {_way(report['method'], report['inference'])}"
     )
+    scores |= _validation(step.trained or step.folder)
     metrics = {metric: scores[metric] for metric in METRICS}
     return Result(
         metrics,
@@ -100,6 +102,15 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         digest=step.digest,
         **asdict(provenance),
     )
+
+
+def _validation(folder: Path) -> dict[str, float | None]:
+    """What the best checkpoint of a training had on the validation subjects, by which it is the best."""
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("val/mpjpe_mm")]
+    best = min(rows, key=lambda row: float(row["val/mpjpe_mm"]), default=None)
+    names = ("mpjpe_mm", "mpjve_mm")
+    return {f"validation_{name}": None if best is None else float(best[f"val/{name}"]) for name in names}
 
 
 def _way(method: str, inference: Mapping[str, Any]) -> str:
@@ -162,38 +173,77 @@ def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
     Raises:
         InputError: if there is no such file, it is another, or the experiment does not have its cells.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            entries = [_entry(row) for row in csv.DictReader(file)]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; the experiment writes it") from error
-    except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not the results of an experiment ({error})") from error
-    rows, columns = ([part.name for part in parts] for parts in (experiment.rows, experiment.columns))
-    for row, column, *_ in entries:
-        if row not in rows or column not in (columns or [""]):
-            cell = " ".join(filter(None, (row, column)))
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the experiment writes it")
+    entries = _read_rows(path)
+    for entry in entries:
+        if not _has_cell(experiment, entry):
+            cell = " ".join(filter(None, (entry.row, entry.column)))
             raise InputError(f"{path}: {experiment.name} has no cell {cell!r} any more; run it again")
     return entries
 
 
+def read_others(path: Path, plan: Plan) -> list[Entry]:
+    """What :func:`write_csv` wrote of seeds that are not planned now, to be kept; failures are not.
+
+    Raises:
+        InputError: if there are results of planned cells that were made with other settings or motion, and
+            would be lost; or the file is damaged.
+    """
+    if not path.exists():
+        return []
+    planned = {(cell.row, cell.column, cell.seed): cell.step for cell in plan.cells}
+    others, changed = [], []
+    for entry in _read_rows(path):
+        if entry.result.failure or not _has_cell(plan.experiment, entry):
+            continue
+        step = planned.get((entry.row, entry.column, entry.seed))
+        if step is None:
+            others.append(entry)
+        elif not step.accepts(entry.result.digest):
+            changed.append(step.label)
+    if changed:
+        raise InputError(
+            f"{path}: made with other settings or motion: {', '.join(changed)}. "
+            "Another name=... begins a new experiment; without the file this one begins anew."
+        )
+    return others
+
+
+def _has_cell(experiment: Experiment, entry: Entry) -> bool:
+    rows, columns = ([part.name for part in parts] for parts in (experiment.rows, experiment.columns))
+    return entry.row in rows and entry.column in (columns or [""])
+
+
+def _read_rows(path: Path) -> list[Entry]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_entry(row) for row in csv.DictReader(file)]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged, or not the results of an experiment ({error})") from error
+
+
 def known_results(folder: Path) -> dict[str, Result]:
-    """The results in all files that :func:`write_csv` wrote into a folder, by digest, but for failures."""
-    known = {}
-    for path in sorted(folder.glob("*.csv")):
-        with (
-            suppress(OSError, csv.Error, KeyError, TypeError, ValueError),  # of something else
-            path.open(newline="", encoding="utf-8") as file,
-        ):
-            for row in csv.DictReader(file):
-                result = _entry(row).result
-                if not result.failure:
-                    known[result.digest] = result
-    return known
+    """The results in all files that :func:`write_csv` wrote into a folder, by digest, but for failures.
+
+    Raises:
+        InputError: if one of them is damaged.
+    """
+    files = [path for path in sorted(folder.glob("*.csv")) if path.is_file() and _is_of_experiment(path)]
+    results = [entry.result for path in files for entry in _read_rows(path)]
+    return {result.digest: result for result in results if not result.failure}
+
+
+def _is_of_experiment(path: Path) -> bool:
+    """By its first line, since other programs write CSV files too."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("row,column,seed,")
 
 
 def _entry(row: Mapping[str, str]) -> Entry:
-    metrics = {metric: float(row[metric]) if row[metric] else None for metric in METRICS}
+    metrics = {metric: float(row[metric]) if row.get(metric) else None for metric in METRICS}
     about = {item.name: row[item.name] for item in fields(Result) if item.name != "metrics"}
     return Entry(row["row"], row["column"], int(row["seed"]), Result(metrics, **about))
 

@@ -10,6 +10,7 @@ from gcnpose.build import build_device, build_motion, build_views
 from gcnpose.checkpoint import REQUIRED, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import config_to_dict
 from gcnpose.evaluation import Yardsticks
+from gcnpose.files import check_writable
 from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory
 from gcnpose.refinement import some_clips, train_refinement
@@ -36,10 +37,12 @@ def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) ->
         ``refined.csv`` with the report, whose other methods are without the second stage.
 
     Raises:
-        InputError: if the checkpoint, an override or the motion cannot be used.
+        InputError: if the checkpoint, an override, the motion or the folder cannot be used.
         RunError: if the training does not end with finite weights.
     """
     content = load_checkpoint(path)
+    target = (path if path.is_dir() else path.parent) / REFINED
+    check_writable(target.parent, REFINED)
     _, skeleton, model = restore_model(content, path)
     config = same_network(content, content["config"], overrides, path)
     device = build_device(config)
@@ -54,7 +57,6 @@ def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) ->
     refinement = train_refinement(
         views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
     )
-    target = (path if path.is_dir() else path.parent) / REFINED
     parts = {name: content[name] for name in REQUIRED if name != "format"}
     second = {"config": config_to_dict(config), "refinement": refinement.state_dict()}
     save_checkpoint(target, {**parts, **second})

@@ -172,6 +172,7 @@ def test_evaluations_use_the_training_they_share(tmp_path: Path) -> None:
     assert error > 1
     assert table(tmp_path)[::2] == [[name, "0.0", f"{error:.1f}"] for name in ("cross", "inner")]
     noisier = [EVALUATED[0], {"name": "noisy", "evaluate": ["data.keypoints.noise.scale=3"]}]
+    shutil.rmtree(tmp_path / "results")
     steps, _ = go(write(tmp_path, noisier), tmp_path)
     assert steps == ["cross-seed0/cross-noisy", "inner-seed0/inner-noisy"], "anew, and no training"
 
@@ -312,6 +313,54 @@ def test_results_are_of_one_motion_and_no_other(finished: Path, tmp_path: Path) 
     experiment = write(tmp_path, name="other-motion")
     small_motion(frames=(40, 40, 41)).save(tmp_path / "motion.npz")
     assert go(experiment, tmp_path)[0] == STEPS
+
+
+def test_other_seeds_stay(finished: Path, tmp_path: Path) -> None:
+    experiment = copy(finished, tmp_path)
+    before = (tmp_path / "results" / "grid.csv").read_text()
+    steps, _ = go(write(tmp_path, TRAINED, "seeds=[1]"), tmp_path)
+    assert len(steps) == 4
+    assert "±" in table(tmp_path)[0][1]
+    lines = (tmp_path / "results" / "grid.csv").read_text().splitlines()
+    assert lines[:1] + lines[5:] == before.splitlines()
+    assert go(experiment, tmp_path)[0] == []
+    assert (tmp_path / "results" / "grid.csv").read_text().splitlines() == lines[:1] + lines[5:] + lines[1:5]
+
+
+@pytest.mark.parametrize("damage", ["<<<<<<< HEAD", "cross,4,0,fifty"])
+def test_no_result_is_lost(finished: Path, tmp_path: Path, damage: str) -> None:
+    """Neither those of other settings nor those of a damaged file."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    path = tmp_path / "results" / "grid.csv"
+    text = path.read_text()
+    with pytest.raises(
+        InputError, match=r"grid.csv: made with other settings or motion: cross 2 seed 0, cro"
+    ):
+        go(write(tmp_path, TRAINED, "train.epochs=3"), tmp_path)
+    first, *others = text.splitlines()
+    for name in ("grid.csv", "other.csv"):
+        damaged = "\n".join([first, damage, *others])
+        path.with_name(name).write_text(damaged)
+        with pytest.raises(InputError, match=f"{name}: damaged, or not the results of an experiment"):
+            go(write(tmp_path), tmp_path)
+        assert path.with_name(name).read_text() == damaged
+        path.write_text(text)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("setting", ["--results", "output"])
+def test_where_nothing_can_be_written(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "file").touch()
+    if setting == "output":
+        experiment = write(tmp_path, TRAINED, f"output={tmp_path}/file")
+        with pytest.raises(
+            InputError, match=f"^output: {tmp_path}/file/grid cannot be made: Not a directory"
+        ):
+            go(experiment, tmp_path)
+        assert not list((tmp_path / "results").iterdir())
+    else:
+        with pytest.raises(InputError, match=f"^--results: {tmp_path}/file/results cannot be made"):
+            go(write(tmp_path), tmp_path / "file")
 
 
 def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,13 +106,20 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
         "inference": {"window": 96, "step": 20, "flip": True, "precision": "bf16"},
         "frames": 12345,
         "keypoints_error_px": 6.5,
-        "mean_over_frames": dict.fromkeys(METRICS[:-1], 1.5),
-        "mean_over_actions": {**dict.fromkeys(METRICS[:-1], 2.5), "mpjve_mm": None},
+        "mean_over_frames": dict.fromkeys(METRICS, 1.5),
+        "mean_over_actions": {**dict.fromkeys(METRICS, 2.5), "mpjve_mm": None},
     }
+    (step.folder / "history.csv").write_text(
+        "epoch,val/mpjpe_mm,val/mpjve_mm\n1,,\n2,70.5,4.5\n3,,\n4,60.5,5.5\n5,61.5,3.5\n"
+    )
     step.report.write_text(json.dumps(report))
     read = read_report(step, Provenance("the command", "abc", "a CPU"))
     assert read.metrics["mpjpe_mm"] == mean
     assert read.metrics["keypoints_error_px"] == 6.5
+    validation = [read.metrics[f"validation_{name}"] for name in ("mpjpe_mm", "mpjve_mm")]
+    assert validation == [60.5, 5.5], "of the checkpoint that is the best"
+    (step.folder / "history.csv").write_text("epoch,train/loss\n1,0.5\n")
+    assert read_report(step, Provenance("", "", "")).metrics["validation_mpjpe_mm"] is None
     assert read.metrics["mpjve_mm"] == (1.5 if protocol == "generic" else None)
     assert read.scored.startswith("12,345 frames, mean over ")
     assert read.scored.endswith(
@@ -164,7 +171,7 @@ def test_csv_of_another_experiment(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="grid has no cell 'cross 8' any more"):
         read_csv(path, LIST)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"grid\.csv: not the results of an experiment"):
+    with pytest.raises(InputError, match=r"grid\.csv: damaged, or not the results of an experiment"):
         read_csv(path, GRID)
 
 

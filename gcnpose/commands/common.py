@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from gcnpose.errors import InputError
+from gcnpose.files import check_writable
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What a command's ``add`` puts its parser into."""
@@ -49,11 +49,7 @@ def checkpoint_and_overrides(arguments: Sequence[str]) -> tuple[Path, Sequence[s
 
 
 def check_output(path: Path, *suffixes: str) -> None:
-    """Finds out before any work whether its result can be written."""
+    """Finds out before any work whether its result can be written under that name."""
     if path.suffix not in suffixes or path.is_dir():
         raise InputError(f"--output: expected a file name that ends in {' or '.join(suffixes)}, not {path}")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"--output: nothing can be written in {path.parent}: {error.strerror}") from error
+    check_writable(path.parent, "--output")

@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> None:
     if len(options.arguments) > {"graph": 1, "pendulum": 0}.get(options.what, len(options.arguments)):
         raise InputError(f"draw {options.what}: takes no {options.arguments[-1]!r}")
+    check_output(options.output, ".png")
     if options.what == "graph":
         from gcnpose.skeleton import Skeleton
         from gcnpose.viz.graph import draw_graph
@@ -41,5 +42,4 @@ def _run(options: argparse.Namespace) -> None:
     else:
         from gcnpose.scoring import draw_hardest
 
-        check_output(options.output, ".png")
         draw_hardest(*checkpoint_and_overrides(options.arguments), options.output)
