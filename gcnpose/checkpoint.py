@@ -30,6 +30,8 @@ BEST = "best.pt"
 SHARED_SUFFIX = ".safetensors"
 _NAMED_TENSORS = ("model", "refinement", "yardsticks")
 REQUIRED = ("format", "config", "skeleton", "model", "epoch", "yardsticks")
+KEPT = (*REQUIRED, "fps")
+"""What lifting needs, or likes to know: the frame rate of the training motion, which older files lack."""
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -67,7 +69,7 @@ def save_shared(path: Path, content: Mapping[str, Any]) -> None:
         for part in _NAMED_TENSORS
         for name, tensor in content.get(part, {}).items()
     }
-    others = {name: content[name] for name in REQUIRED if name not in _NAMED_TENSORS}
+    others = {name: content[name] for name in KEPT if name in content and name not in _NAMED_TENSORS}
     others["config"] = _without_places(content["config"])
     with replacing(path) as partial:
         partial.write_bytes(save(tensors, {name: json.dumps(value) for name, value in others.items()}))

@@ -323,6 +323,7 @@ class _Run:
             "config": config_to_dict(self.config),
             "skeleton": self.skeleton.to_dict(),
             "epoch": epoch,
+            "fps": self.motion["train"].fps,
             "yardsticks": {"mean_pose": self.yardsticks.mean_pose, "linear": self.yardsticks.linear},
             "history": self.history,
             "best": self.best,

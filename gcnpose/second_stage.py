@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gcnpose.build import build_device, build_motion, build_views
-from gcnpose.checkpoint import REQUIRED, load_checkpoint, restore_model, save_checkpoint
+from gcnpose.checkpoint import KEPT, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import config_to_dict
 from gcnpose.evaluation import Yardsticks
 from gcnpose.files import check_writable
@@ -57,7 +57,7 @@ def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) ->
     refinement = train_refinement(
         views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
     )
-    parts = {name: content[name] for name in REQUIRED if name != "format"}
+    parts = {name: content[name] for name in KEPT if name in content and name != "format"}
     second = {"config": config_to_dict(config), "refinement": refinement.state_dict()}
     save_checkpoint(target, {**parts, **second})
     yardsticks = Yardsticks(**content["yardsticks"])

@@ -122,9 +122,14 @@ def _predict(options: argparse.Namespace) -> None:
         raise InputError("predict needs --output DIR")
     with _new_folder(options.output) as folder:
         tracks = _select(options, _read(options))
-        if tracks[0].fps is None:
-            say("  the file tells no frame rate: 25 frames per second are played; --fps")
         lifter = _lifter(options)
+        if tracks[0].fps is None:
+            say(
+                "  the file tells no frame rate: played at 25 frames per second, lifted as if it were "
+                f"{lifter.fps or 25:g}; --fps"
+            )
+        elif fps := lifter.lifted_at(tracks[0].fps):
+            say(f"  {tracks[0].fps:g} frames per second, lifted at {fps:g}, as the network was trained")
         if options.checkpoint is None:
             say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
         if intrinsics is None:

@@ -16,7 +16,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinemen
 from gcnpose.config import Config, Method
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
-from gcnpose.inference.sequences import lift, lift_whole, lift_windows
+from gcnpose.inference.sequences import lift, lift_whole, lift_windows, resample
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
@@ -26,6 +26,9 @@ from gcnpose.nn.refinement import Refinement, place_on_rays
 from gcnpose.skeleton import Skeleton
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+# Between frames farther apart than this many of the network's, straight lines are no motion.
+_LARGEST_GAP = 10
 
 # Windows per forward pass: on a CPU as many as its caches hold the features of, which is fastest there.
 _WINDOWS_AT_ONCE = {"cpu": 16}
@@ -52,6 +55,8 @@ class Lifter:
             instructions for it; ``"auto"`` does so there, where several predictions are averaged.
         conversion: File of the map from the tracks' joints to the model's; None: the shipped one.
         refinement: Second stage, in evaluation mode on the model's device, for tracks whose camera is known.
+        fps: Frames per second of the motion that the model was trained on; None: unknown, and tracks are
+            lifted as they come.
 
     Raises:
         InputError: if method or precision is none of these.
@@ -67,6 +72,7 @@ class Lifter:
         precision: Precision = "fp32",
         conversion: str | Path | None = None,
         refinement: Refinement | None = None,
+        fps: float | None = None,
     ) -> None:
         self.model = model
         self.skeleton = skeleton
@@ -76,6 +82,8 @@ class Lifter:
         self.flip = config.evaluation.flip if flip is None else flip
         self.conversion = conversion
         self.refinement = refinement
+        self.fps = fps
+        self.tempo = config.data.augment.tempo
         self.device = next(model.parameters()).device
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):
             if given not in known:
@@ -111,10 +119,13 @@ class Lifter:
         place = build_device(dataclasses.replace(config, device=device))
         if refinement is not None:
             refinement = refinement.to(place)
-        return cls(model.to(place), skeleton, config, method, flip, precision, conversion, refinement)
+        fps = content.get("fps")
+        return cls(model.to(place), skeleton, config, method, flip, precision, conversion, refinement, fps)
 
     def __call__(self, track: KeypointTrack) -> Track3D:
         """Root-relative 3D of every frame of a track, its joints converted where they are others.
+
+        A track of another frame rate than :meth:`lifted_at` is resampled to that and its 3D back again.
 
         Raises:
             InputError: if there is no conversion for the track's joints, or a keypoint is not finite.
@@ -126,7 +137,14 @@ class Lifter:
                 f"person {track.person}, frame {track.first_frame + frame}, joint {joint}: is not finite"
             )
         track = self.convert(track)
-        positions = self.lift(self.network_input(track.keypoints_2d, track.score, track.image_size))
+        sequence = self.network_input(track.keypoints_2d, track.score, track.image_size)
+        fps = self.lifted_at(track.fps)
+        if fps is None or track.fps is None:
+            positions = self.lift(sequence)
+        else:
+            frames = round((len(sequence) - 1) * fps / track.fps) + 1
+            lifted = torch.from_numpy(self.lift(resample(sequence, frames)))
+            positions = resample(lifted, len(sequence)).numpy()
         return Track3D(
             person=track.person,
             skeleton=self.skeleton,
@@ -137,6 +155,18 @@ class Lifter:
             score=track.score,
             measured=track.measured,
         )
+
+    def lifted_at(self, fps: float | None) -> float | None:
+        """The frame rate that tracks of another one are brought to; None: they are lifted as they come.
+
+        As they come where either rate is unknown, where the training has played its motion as fast or slow,
+        and where frames are so far apart that there is no motion between them to interpolate.
+        """
+        if fps is None or self.fps is None:
+            return None
+        times_as_fast = self.fps / fps
+        seen = 1 - self.tempo <= times_as_fast <= 1 + self.tempo
+        return None if seen or times_as_fast > _LARGEST_GAP else self.fps
 
     def convert(self, track: KeypointTrack) -> KeypointTrack:
         """The track in the joints of the model; itself, if it is already.

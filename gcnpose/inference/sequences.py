@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gcnpose.data.windows import window_starts
 from gcnpose.skeleton import Skeleton
@@ -127,6 +128,17 @@ def lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool)
     both = model(torch.cat([keypoints_2d, mirror(keypoints_2d, skeleton)]))
     straight, mirrored = both.chunk(2)
     return (straight + mirror(mirrored, skeleton)) / 2
+
+
+def resample(sequence: Tensor, frames: int) -> Tensor:
+    """As many frames at even distances, the first and last ones kept, by linear interpolation.
+
+    Shapes:
+        (n, joints, channels) -> (frames, joints, channels)
+    """
+    channels_first = sequence.flatten(1).T[None]
+    resampled = F.interpolate(channels_first, size=frames, mode="linear", align_corners=True)
+    return resampled[0].T.unflatten(1, sequence.shape[1:])
 
 
 def mirror(points: Tensor, skeleton: Skeleton) -> Tensor:
