@@ -53,13 +53,14 @@ def enough_memory() -> Iterator[None]:
     """Says in one message that there was too little.
 
     Raises:
-        InputError: if PyTorch cannot allocate what it needs.
+        InputError: if what is needed cannot be allocated.
     """
     try:
         yield
-    except RuntimeError as error:
-        # On a CPU, PyTorch has no type of its own for it.
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        # On a CPU, PyTorch has no type of its own for it; and some sizes it cannot even count.
+        of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not of_memory and not re.search("can't allocate memory|overflow", str(error)):
             raise
         asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error))
         raise InputError(

@@ -62,9 +62,11 @@ def test_peak_memory_is_in_mib() -> None:
             "out of memory, tried to allocate 2.00 GiB: smaller batches, windows or networks need less",
         ),
         (RuntimeError("x: can't allocate memory"), "out of memory: smaller batches, windows or networks"),
+        (RuntimeError("Storage size calculation overflowed"), "out of memory: smaller batches"),
+        (MemoryError("Unable to allocate 1. TiB"), "out of memory: smaller batches"),
     ],
 )
-def test_out_of_memory_is_one_message(error: RuntimeError, message: str) -> None:
+def test_out_of_memory_is_one_message(error: Exception, message: str) -> None:
     with pytest.raises(InputError, match=message), enough_memory():
         raise error
 

@@ -17,6 +17,7 @@ from gcnpose.benchmark.timing import (
     Row,
     check_equal,
     crossover,
+    is_too_much,
     rows_of,
     sweep,
     time_in_turn,
@@ -162,8 +163,8 @@ def time_step(
             not.
 
     Raises:
-        InputError: if a size is too small, several axes have several, or the frames would be padded, which
-            the other formulations do not do.
+        InputError: if a size is too small or too large, several axes have several, or the frames would be
+            padded, which the other formulations do not do.
         RunError: if the variants do not compute the same.
     """
     axis, sizes = varied(axes)
@@ -197,7 +198,12 @@ def time_step(
             usual = UsualUGCN(network, skeleton.to_data())
             steps = {f"{USUAL}, fp32": Step(usual, "fp32", device), **steps}
         calls, moved, kept = {}, [], []
+        few = [Batch(*(part[:count] for part in batch)) for count in (1, 2)]
         for name, step in steps.items():
+            one, two = (kept_bytes(partial(step.forward, part)) for part in few)
+            expected_mb = (one + (batch_size - 1) * (two - one)) / 1e6
+            if is_too_much(expected_mb, device):
+                raise InputError(f"benchmark: {name} would keep {expected_mb:,.0f} MB in memory for a step")
             kept.append(kept_bytes(partial(step.forward, batch)))
             with Traffic() as traffic:
                 step(batch)

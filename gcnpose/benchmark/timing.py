@@ -71,12 +71,14 @@ def varied(axes: Mapping[str, Sequence[int]]) -> tuple[str, list[dict[str, int]]
     """The axis with several sizes, the first where none has, and all sizes, from the smallest.
 
     Raises:
-        InputError: if a size is too small, or several axes have several sizes.
+        InputError: if a size is too small or too large, or several axes have several sizes.
     """
     for name, numbers in axes.items():
-        fewest = 2 if name == "joints" else 1  # a skeleton has a bone
+        fewest, most = (2, 10_000) if name == "joints" else (1, 10**9)  # a skeleton has a bone
         if min(numbers) < fewest:
             raise InputError(f"benchmark: --{name} must be at least {fewest}, not {min(numbers)}")
+        if max(numbers) > most:
+            raise InputError(f"benchmark: --{name} must be at most {most}, not {max(numbers)}")
     several = [name for name, numbers in axes.items() if len(numbers) > 1]
     if len(several) > 1:
         raise InputError(
@@ -118,7 +120,7 @@ def sweep(
                 result.notes.append(f"{name} and above left out: it would take {seconds:.0f} s (--limit)")
                 break
             kept = factor * max(row.get("kept MB", 0.0) for row in before)
-            if device.type == "cpu" and kept > _memory_mb() / 2:
+            if is_too_much(kept, device):
                 result.notes.append(f"{name} and above left out: it would keep {kept:.0f} MB in memory")
                 break
         try:
@@ -128,6 +130,11 @@ def sweep(
             break
         result.rows += before
     result.growth = exponents(result.rows, axis)
+
+
+def is_too_much(kept_mb: float, device: torch.device) -> bool:
+    """Whether that is more than half of a CPU's memory; a GPU says so itself."""
+    return device.type == "cpu" and kept_mb > _memory_mb() / 2
 
 
 def _memory_mb() -> float:

@@ -115,6 +115,7 @@ def _run(options: argparse.Namespace) -> None:
     from gcnpose.benchmark.timing import format_result, track_result, write_result
     from gcnpose.build import build_device
     from gcnpose.config import TrackingConfig, load_config
+    from gcnpose.memory import enough_memory
 
     if options.output:
         check_output(options.output, ".json")
@@ -123,7 +124,8 @@ def _run(options: argparse.Namespace) -> None:
             raise InputError(f"benchmark: --threads must be at least 1, not {options.threads}")
         torch.set_num_threads(options.threads)
     device = build_device(load_config("ugcn", [f"device={options.device}"]))
-    result = options.measure(options, device)
+    with enough_memory():
+        result = options.measure(options, device)
     result.settings.update(device=str(device), threads=torch.get_num_threads())
     say(format_result(result))
     if options.output:
