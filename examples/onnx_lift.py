@@ -12,6 +12,8 @@ import sys
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 6:
+    sys.exit(__doc__)
 network, source, width, height, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(network)
 skeleton = json.loads(session.get_modelmeta().custom_metadata_map["skeleton"])

@@ -100,6 +100,17 @@ def build_loss(config: Config, processes: Processes = ALONE) -> LiftingLoss:
     return LiftingLoss(loss.weight, loss.operators, loss.intervals, loss.distance, processes.mean)
 
 
+def find_motion(config: Config) -> None:
+    """Finds out whether the motion file is there.
+
+    Raises:
+        InputError: if not.
+    """
+    path = config.data.path
+    if path is not None and not Path(path).exists():
+        raise InputError(f"data.path: {path}: no such file; say where the motion is with data.path=...")
+
+
 def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPLITS) -> dict[str, MotionSet]:
     """The motion of the subjects of some splits.
 
@@ -120,6 +131,7 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
             )
         motion = dataclasses.replace(motion, skeleton=skeleton)
     else:
+        find_motion(config)
         motion = MotionSet.load(data.path, skeleton, data.fps)
     named = dict(
         zip(SPLITS, (data.train_subjects, data.validation_subjects, data.test_subjects), strict=True)

@@ -102,7 +102,7 @@ class DataConfig:
     takes: int = field(default=2, metadata=at_least(1))
     """Takes of every action by a training subject, of the embedded motion only."""
     fps: float | None = field(default=None, metadata=above(0))
-    """Frames per second to work at; None: the file's own."""
+    """Frames per second, where the file does not tell; None: it does."""
     train_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())
     """Subjects to train on; None: the file's own split."""
     validation_subjects: tuple[str, ...] | None = field(default=None, metadata=distinct())

@@ -91,7 +91,13 @@ class Experiment:
     """What the columns' names are."""
     overrides: tuple[str, ...] = ()
     """Changes to the training of all cells, key=value."""
-    seeds: tuple[int, ...] = field(default=(0,), metadata=distinct())
+    seeds: tuple[int, ...] = field(
+        default=(0,),
+        metadata=check(
+            "one or more of 0 to 4294967295, none twice",
+            lambda seeds: 0 < len(seeds) == len({*seeds} & {seed for seed in seeds if 0 <= seed < 2**32}),
+        ),
+    )
     """Each cell is trained with each; more than one show as mean and standard deviation."""
     metrics: tuple[Metric, ...] = field(default=("mpjpe_mm",), metadata=distinct())
     """Which scores to show, by the mean that the protocol quotes."""
@@ -179,7 +185,8 @@ class Plan:
             InputError: if there is no such shard, or none of the groups is left for it.
         """
         if not 1 <= number <= count:
-            raise InputError(f"shard: expected 1/{count} to {count}/{count}, came {number}/{count}")
+            last = max(count, 1)
+            raise InputError(f"shard: expected 1/{last} to {last}/{last}, came {number}/{count}")
         if number > len(self.groups):
             raise InputError(
                 f"shard {number}/{count}: nothing to do, the experiment has {len(self.groups)} trainings"

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from gcnpose.build import find_motion
 from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, load_config
 from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
@@ -428,9 +429,7 @@ def _refuse_changed(groups: Sequence[list[Step]]) -> None:
 def _check_data(pending: Sequence[list[Step]]) -> None:
     """Once for all cells, and before any of them finds out for itself."""
     for step, *_ in pending:
-        path = step.config.data.path
-        if path is not None and not Path(path).exists():
-            raise InputError(f"data.path: {path}: no such file; say where the motion is with data.path=...")
+        find_motion(step.config)
 
 
 def _places(config: Config) -> list[str]:

@@ -202,7 +202,12 @@ def test_overrides_of_the_experiment_and_of_all_cells(tmp_path: Path) -> None:
         ("loss.operators[0]=inner", "override 'loss.operators[0]=inner': loss.operators is what the cells"),
         ("seed=3", "override 'seed=3': the seeds of an experiment are seeds=[...]"),
         ("trian.epochs=3", "override 'trian.epochs=3': trian: unknown key, did you mean train?"),
-        ("seeds=[1, 1]", "override 'seeds=[1, 1]': seeds: expected at least one entry and none twice, "),
+        (
+            "seeds=[1, 1]",
+            "override 'seeds=[1, 1]': seeds: expected one or more of 0 to 4294967295, none twice",
+        ),
+        ("seeds=[-1]", "override 'seeds=[-1]': seeds: expected one or more of 0 to 4294967295, none twice, "),
+        ("seeds=[]", "override 'seeds=[]': seeds: expected one or more of 0 to 4294967295, none twice, came"),
         ("metrics=[mpje]", "override 'metrics=[mpje]': metrics[0]: expected one of mpjpe_mm, "),
     ],
 )

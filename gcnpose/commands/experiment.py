@@ -55,7 +55,8 @@ def _run(options: argparse.Namespace) -> None:
         find_table(document, experiment.name)
     file = options.results / f"{experiment.name}.csv"
     if options.table_only:
-        write_tables(experiment, read_csv(file, experiment), options.results)
+        written = write_tables(experiment, read_csv(file, experiment), options.results)
+        say(", ".join(map(str, written)))
     else:
         shard = re.fullmatch(r"(\d+)/(\d+)", options.shard)
         if shard is None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FORMATS = ("npz", "json", "csv", "bvh", "png", "gif", "mp4", "html")
 DEFAULT_FORMATS = "npz,html,png"
 
+LARGEST_SHARE_OUTSIDE = 0.2
+"""Of the joints; detectors place some of what they do not see beside the image."""
+
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("predict", help="lift a detector's keypoints to 3D")
@@ -114,6 +117,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from gcnpose.keypoints.tracks import share_outside
+
     formats = _formats(options.formats)
     intrinsics = _camera(options.camera)
     if options.fps is not None and not 0 < options.fps <= 1000:
@@ -132,6 +137,11 @@ def _predict(options: argparse.Namespace) -> None:
             say(f"  {tracks[0].fps:g} frames per second, lifted at {fps:g}, as the network was trained")
         if options.checkpoint is None:
             say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
+        if (outside := share_outside(tracks)) > LARGEST_SHARE_OUTSIDE:
+            size = "x".join(map(str, tracks[0].image_size))
+            say(
+                f"  {outside:.0%} of the joints lie outside the image of {size}; is that its size? --size WxH"
+            )
         if intrinsics is None:
             from gcnpose.keypoints.trajectory import guess_intrinsics
 

@@ -1,16 +1,4 @@
-"""The live mode's protocol: a JSON object a line in, a JSON object a line out.
-
-In: ``{"keypoints": [[x, y], ...]}``, in pixels; ``[x, y, score]`` where there are scores, and ``null`` for a
-joint that was not found, or in place of the list where the person was not found. Besides, ``"frame"`` is a
-number or text for the answer to carry, else frames count from 0; and ``"person"`` tells several people apart.
-Each line is the next frame of its person.
-
-Out, first: ``{"skeleton", "joints", "delay", "window", "units", "axes", "camera"}``. Then for every line,
-``delay`` lines of the person later, ``{"frame", "person", "positions": [[x, y, z], ...], "translation": [x,
-y, z]}``; the last ones follow at the end of the input. The translation is null where the frame does not
-decide it, the positions too as long as the person was never found. A line that cannot be used is answered by
-``{"error", "line"}``, counted from 1, and the next one is read.
-"""
+"""The live mode's protocol, a JSON object a line in and one a line out: ``docs/output_formats.md``."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,8 +102,10 @@ def select(
         InputError: if there is nobody, or nobody of that name, or the images differ in size, or a number is
             out of range.
     """
-    if not (0 <= min_score <= 1 and max_gap >= 0):
-        raise InputError(f"expected 0 <= min_score <= 1 and max_gap >= 0, got {min_score:g} and {max_gap}")
+    if not 0 <= min_score <= 1:
+        raise InputError(f"min_score: expected 0 to 1, got {min_score:g}")
+    if max_gap < 0:
+        raise InputError(f"max_gap: expected at least 0, got {max_gap}")
     if len(np.unique(detections.image_sizes, axis=0)) > 1:
         sizes = ", ".join(
             f"{width}x{height}" for width, height in np.unique(detections.image_sizes, axis=0)[:4]
@@ -423,3 +425,10 @@ def _describe(
     if unseen:
         line += f"; never seen: {', '.join(unseen)}"
     return line
+
+
+def share_outside(tracks: Sequence[KeypointTrack]) -> float:
+    """Of the joints that were found, how many do not lie in the image: few, unless its size is wrong."""
+    found = np.concatenate([track.keypoints_2d[track.score > 0] for track in tracks])
+    outside = (found < 0) | (found > np.array(tracks[0].image_size))
+    return float(outside.any(axis=-1).mean()) if len(found) else 0.0

@@ -179,6 +179,41 @@ def test_the_guessed_camera_is_said_to_be_one(
     assert track["intrinsics"]["guessed"]
 
 
+def test_the_frame_rate_is_the_networks(
+    walking: tuple[Path, np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the network that comes with gcnpose, which was trained at 50 frames per second."""
+    file, placed = walking
+    seen = []
+    monkeypatch.setattr(
+        Lifter,
+        "lift",
+        lambda self, sequence: seen.append(len(sequence)) or np.zeros((len(sequence), 17, 3), np.float32),
+    )
+    for number, options in enumerate(([], ["--fps", "25"], ["--fps", "60"])):
+        given = [*WALKING, *options, "--output", str(tmp_path / str(number)), "--formats", "npz"]
+        assert main(["predict", str(file), *given]) == 0
+    assert seen == [len(placed), 2 * len(placed) - 1, len(placed)]
+    said = capsys.readouterr().out
+    assert "no frame rate: played at 25 frames per second, lifted as if it were 50; --fps" in said
+    assert said.count("25 frames per second, lifted at 50, as the network was trained") == 1
+
+
+def test_a_size_that_is_not_the_images(
+    checkpoint: Path, walking: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, _ = walking
+    sized = [*WALKING, "--size", "300x300", "--formats", "npz", "--output"]
+    assert predict(checkpoint, file, *sized, str(tmp_path / "out")) == 0
+    warning = r"  [0-9]+% of the joints lie outside the image of 300x300; is that its size\? --size WxH"
+    assert re.search(warning, capsys.readouterr().out)
+    assert predict(checkpoint, file, *WALKING, "--formats", "npz", "--output", str(tmp_path / "in")) == 0
+    assert "outside" not in capsys.readouterr().out
+
+
 def test_floor(
     checkpoint: Path, walking: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,7 +386,7 @@ def test_nothing_is_half_written(
         (["--fps", "0"], "--fps: expected more than 0 and at most 1000, not 0"),
         (["--fps", "nan"], "--fps: expected more than 0"),
         (["--person", "nobody"], "there is no person 'nobody'"),
-        (["--min-score", "2"], "expected 0 <= min_score <= 1"),
+        (["--min-score", "2"], "min_score: expected 0 to 1, got 2"),
         (["--layout", "hand21"], "21"),
         (["--conversion", "none.yaml"], "none.yaml: cannot be read"),
         (["--inspect", "3"], "--inspect: expected FRAME:PERSON, such as 0:0, not '3'"),

@@ -210,7 +210,7 @@ def test_images_of_different_sizes_are_no_video(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("min_score", "max_gap"), [(-0.1, 5), (1.5, 5), (0.1, -1)])
 def test_limits_are_checked(tmp_path: Path, min_score: float, max_gap: int) -> None:
-    with pytest.raises(InputError, match="expected 0 <= min_score"):
+    with pytest.raises(InputError, match=r"^min_score: expected 0 to 1|^max_gap: expected at least 0"):
         select(read(tmp_path, entries(*walker())), min_score=min_score, max_gap=max_gap)
 
 
