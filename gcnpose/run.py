@@ -56,6 +56,8 @@ from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
+LARGEST_BONE_CHANGE = 0.01
+"""What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
 
 
 @enough_memory()
@@ -243,6 +245,11 @@ class _Run:
             + (f" of {self.processes.size} processes" if self.processes.size > 1 else "")
             + ("" if self.store.place == "device" else f", {self.store}")
         )
+        if (change := self.motion["train"].bone_change()) > LARGEST_BONE_CHANGE:
+            self.say(
+                f"half of the bones change their length by {change:.0%} and more: are these the joints of "
+                f"{self.skeleton.name}, in its order?"
+            )
         if self.validation is None:
             self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
         mlflow_run = None if content is None else content["mlflow_run"]

@@ -19,6 +19,7 @@ from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkp
 from gcnpose.config import load_config
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSet
+from gcnpose.data.synthetic import make_motion
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.processes import ALONE
@@ -563,3 +564,20 @@ def test_resumed_where_things_are_now(tmp_path: Path) -> None:
     assert (folder / "report.csv").read_text() == report
     with pytest.raises(InputError, match="override 'seed=1': a run goes on with the settings it began with"):
         resume(folder, quiet, overrides=["seed=1"])
+
+
+def test_joints_that_are_not_the_skeletons(tmp_path: Path) -> None:
+    """Plain arrays have no names of joints."""
+    motion = make_motion(0, 1)
+    arrays = {f"{s.subject}/{s.name}": s.positions for s in motion.sequences[::4]}
+    np.savez(tmp_path / "plain.npz", **arrays)
+    first, second = motion.subjects[:2]
+    said = {}
+    for skeleton in ("h36m17", "coco17"):
+        given = [f"skeleton={skeleton}", f"data.path={tmp_path}/plain.npz", "data.fps=50", "train.epochs=1"]
+        given += [f"data.train_subjects=[{first}]", f"data.test_subjects=[{second}]"]
+        lines: list[str] = []
+        train(small_config(tmp_path, *given), lines.append)
+        said[skeleton] = [line for line in lines if "change their length" in line]
+    assert said["h36m17"] == []
+    assert said["coco17"][0].endswith("and more: are these the joints of coco17, in its order?")

@@ -149,6 +149,21 @@ class MotionSet:
             cameras={subject: cameras for subject, cameras in self.cameras.items() if subject in chosen},
         )
 
+    def bone_change(self) -> float:
+        """How much a bone changes its length within a sequence: standard deviation over mean, the median.
+
+        Near zero for people, and not for joints in another order than the skeleton's.
+        """
+        parents, children = np.array(
+            [[self.skeleton.index(joint) for joint in bone] for bone in self.skeleton.bones]
+        ).T
+        changes = []
+        for sequence in self.sequences:
+            vectors = sequence.positions[:, parents] - sequence.positions[:, children]
+            lengths = np.linalg.norm(vectors, axis=-1)
+            changes.append(lengths.std(axis=0) / np.maximum(lengths.mean(axis=0), 1e-6))
+        return float(np.median(changes))
+
     def digest(self) -> str:
         """SHA-256 of all that :meth:`save` writes: names, shapes and bytes of the arrays, and ``meta``."""
         digest = hashlib.sha256(self._description().encode())

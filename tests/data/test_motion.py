@@ -14,6 +14,7 @@ import torch
 
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
 
@@ -539,3 +540,10 @@ def test_valid_array_in_the_file_that_cannot_be_used(tmp_path, skeleton):
     assert load_error(path) == "valid/S1/a: expected bools, got float64"
     path = write(tmp_path / "m.npz", meta_of(skeleton), S1__a=poses(2), valid__S1__b=np.ones(2, bool))
     assert load_error(path) == "valid frames of S1/b: there is no such sequence in 3D"
+
+
+def test_bones_keep_their_length_in_the_right_order_alone() -> None:
+    motion = make_motion(0, 1)
+    assert motion.bone_change() < 1e-3
+    wrong = dataclasses.replace(motion, skeleton=Skeleton.load("coco17"))
+    assert wrong.bone_change() > 0.01
