@@ -56,6 +56,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == FILES
     config = load_config(finished / "config.yaml")
     assert (config.name, config.train.epochs) == ("small", 3)
+    assert load_checkpoint(finished / BEST)["fps"] == 50, "by which predict knows how fast its motion was"
     assert finished.name.startswith("small-20")
     assert Skeleton.load(finished / "skeleton.yaml") == Skeleton.load("h36m17")
     report = json.loads((finished / "report.json").read_text())

@@ -123,10 +123,13 @@ def _read_plain(arrays: Mapping[str, Any], sequence: str | None) -> Found:
     }
     tables = {name: array for name, array in numbers.items() if array.ndim == 2}
     name = _choose(sequence, points or tables, arrays)
-    found = read_array(_numbers(name, numbers[name]), "array")
-    for key in _SCORE_NAMES:
-        if key in numbers and numbers[key].shape == numbers[name].shape[:-1] == found.values.shape[:-1]:
-            found.scores, found.third = _numbers(key, numbers[key]), "depth"
+    values = _numbers(name, numbers[name])
+    beside = [key for key in _SCORE_NAMES if key in numbers and numbers[key].shape == values.shape[:-1]]
+    if not beside:
+        return read_array(values, "array")
+    score = np.where(np.isnan(values[..., 0]), np.nan, _numbers(beside[0], numbers[beside[0]]))
+    found = read_array(np.concatenate([values[..., :2], score[..., None]], axis=-1), "array")
+    found.third = "score"
     return found
 
 

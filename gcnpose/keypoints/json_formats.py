@@ -78,6 +78,7 @@ def read_json(content: Any, label: str, format: str | None = None) -> Found:
         found = read(content, label)
         if found is not None:
             _read_video(content, found)
+            found.times = _tells_times(_inside(content))
             found.format = format or found.format
             return found
     expected = format or ", ".join(JSON_FORMATS)
@@ -270,6 +271,12 @@ def _frame_label(entry: Mapping[str, Any], place: int) -> object:
     return next((entry[key] for key in (*_FRAME_KEYS, *_TIME_KEYS) if entry.get(key) is not None), place)
 
 
+def _tells_times(frames: Any) -> bool:
+    """Whether what :func:`_frame_label` takes of a list of frames is a time."""
+    first = frames[0] if isinstance(frames, list) and frames else None
+    return isinstance(first, dict) and not set(first) & {*_FRAME_KEYS} and bool(set(first) & {*_TIME_KEYS})
+
+
 def _add_openpose(people: People, frame: int, person: dict[str, Any]) -> None:
     if not set(person) & set(_OPENPOSE_KEYS):
         raise InputError(
@@ -386,10 +393,6 @@ def _read_points(content: Any, label: str) -> Found | None:
     found = people.found("array", third="either")
     joints = found.values.shape[1] if found.values.ndim == 3 else 0
     found.format = "mediapipe" if joints == 33 else "movenet" if joints == 17 and found.names else "array"
-    first = content[0] if isinstance(content, list) else None
-    found.times = (
-        isinstance(first, dict) and not set(first) & set(_FRAME_KEYS) and bool(set(first) & set(_TIME_KEYS))
-    )
     return found
 
 
@@ -417,9 +420,9 @@ def _people_of(entry: Any, depth: int) -> list[tuple[Any, object]]:
 
 
 def _is_points(value: object) -> bool:
-    """Whether it is one person's points, by the first of them."""
+    """Whether it is one person's points, by the first that was found."""
     points = list(value.values()) if isinstance(value, dict) else value
-    return isinstance(points, list) and bool(points) and _is_point(points[0])
+    return isinstance(points, list) and _is_point(next((p for p in points if not _is_nowhere(p)), None))
 
 
 def _is_point(value: object) -> bool:
@@ -427,6 +430,14 @@ def _is_point(value: object) -> bool:
         place = value.get("position", value)
         return isinstance(place, dict) and _is_number(place.get("x")) and _is_number(place.get("y"))
     return isinstance(value, list) and 2 <= len(value) <= 5 and all(map(_is_number, value))
+
+
+def _is_nowhere(value: object) -> bool:
+    """Whether it stands for a point that was not found: null, or without x and y."""
+    if isinstance(value, dict):
+        place = value.get("position", value)
+        return place is None or (isinstance(place, dict) and {*place} >= {"x", "y"} and place["x"] is None)
+    return value is None or (isinstance(value, list) and 2 <= len(value) <= 5 and value[0] is None)
 
 
 def _is_flat(value: object) -> bool:

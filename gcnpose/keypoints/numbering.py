@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
 _LARGEST = 2**62  # Beyond it a number is a hash, and no int64.
-_SHORTEST_MS = 5  # No camera is faster than 200 frames per second.
+_FASTEST_FPS = 400  # cameras of phones reach 240
+_UNITS = ((1, "s"), (1e3, "ms"), (1e6, "us"), (1e9, "ns"))  # in a second
 _SPARSEST = (
     5  # Mean step of frame numbers, in their smallest step; image ids of a data set lie farther apart.
 )
@@ -25,6 +27,7 @@ class Timeline:
         numbers: Frame numbers, strictly increasing; a gap in them is a gap in time.
         from_labels: The numbers come from the labels. Otherwise they count the frames from 0.
         fps: Frames per second, where the labels are times.
+        step: By how much the labels' numbers go up where frames are consecutive.
         assumption: What was assumed, a sentence; empty where nothing was.
 
     Shapes:
@@ -36,6 +39,7 @@ class Timeline:
     from_labels: bool
     fps: float | None = None
     assumption: str = ""
+    step: int = 1
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -52,12 +56,12 @@ def timeline(labels: Sequence[str], times: bool = False) -> Timeline:
 
     Args:
         labels: One per frame, all different, in the order of the file.
-        times: The labels are times: in milliseconds if they stand 5 or more apart, in seconds if they have
-            fractions, otherwise frame numbers after all.
+        times: The labels are times, unless they count up one by one. Dates with a time of day and numbers
+            with fractions are times in any case.
     """
     count = len(labels)
-    stamps = _as_numbers(labels) if times and count > 1 else None
-    if stamps is not None and (_median_step(stamps) >= _SHORTEST_MS or (stamps % 1 != 0).any()):
+    stamps = _as_times(labels) if count > 1 else None
+    if stamps is not None and ((stamps % 1 != 0).any() or (times and _median_step(stamps) > 2)):
         return _by_time(stamps)
     values = _whole_numbers(labels)
     if values is None:
@@ -77,23 +81,28 @@ def timeline(labels: Sequence[str], times: bool = False) -> Timeline:
     if step > 1:
         numbers = numbers[0] + (numbers - numbers[0]) // step
         assumption = f"the frame numbers go up by {step}: taken as consecutive frames"
-        return Timeline(order, numbers, True, assumption=assumption)
+        return Timeline(order, numbers, True, assumption=assumption, step=step)
     return Timeline(order, numbers, True)
 
 
 def _by_time(stamps: npt.NDArray[np.float64]) -> Timeline:
-    """Frames on a grid of the median step."""
+    """Frames on a grid of the usual step, in the finest unit that makes no camera of it that is too fast."""
     order = np.argsort(stamps, kind="stable")
-    step = _median_step(stamps)
-    if step <= 0:
+    steps = np.diff(stamps[order])
+    median = float(np.median(steps))
+    if median <= 0:
         return Timeline(order, np.arange(len(stamps)), False)
-    forward = np.clip(np.round(np.diff(stamps[order]) / step), 1, _LARGEST // len(stamps)).astype(np.int64)
+    usual = steps[np.round(steps / median) == 1]
+    step = float(usual.mean()) if len(usual) else median
+    forward = np.clip(np.round(steps / step), 1, _LARGEST // len(stamps)).astype(np.int64)
     numbers = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(forward)])
-    unit, per_second = ("ms", 1000) if step >= _SHORTEST_MS else ("s", 1)
+    step = float(stamps[order[-1]] - stamps[order[0]]) / float(numbers[-1])  # single times are often rounded
+    fitting = (unit for unit in reversed(_UNITS) if step >= unit[0] / _FASTEST_FPS)
+    per_second, unit = next(fitting, _UNITS[0])
     fps = round(per_second / step, 3)
     assumption = (
-        f"the frames have times and no numbers: taken as {fps:g} frames per second, by the median step of "
-        f"{step:g} {unit}"
+        f"the frames have times and no numbers: taken as {fps:g} frames per second, by the mean step of "
+        f"{step:.4g} {unit}"
     )
     return Timeline(order, numbers, False, fps=fps, assumption=assumption)
 
@@ -102,10 +111,14 @@ def _median_step(stamps: npt.NDArray[np.float64]) -> float:
     return float(np.median(np.diff(np.sort(stamps))))
 
 
-def _as_numbers(labels: Sequence[str]) -> npt.NDArray[np.float64] | None:
+def _as_times(labels: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Numbers as they are, dates with a time of day as seconds; None where the labels are something else."""
     try:
+        if all("-" in label and ":" in label for label in labels):
+            dates = [datetime.fromisoformat(label.replace("Z", "+00:00")) for label in labels]
+            return np.array([(date - dates[0]).total_seconds() for date in dates])
         stamps = np.array([float(label) for label in labels])
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: with and without a time zone
         return None
     return stamps if np.isfinite(stamps).all() else None
 

@@ -56,7 +56,8 @@ def read_keypoints(
         raise InputError(f"image size {size[0]}x{size[1]}: expected width and height in pixels")
     chosen = None if layout is None else find_layout(layout)
     try:
-        return settle(str(path), _read(path, format, sequence), chosen, size)
+        joints = None if chosen is None else len(chosen.joints)
+        return settle(str(path), _read(path, format, sequence, joints), chosen, size)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
     except InputError as error:
@@ -64,10 +65,10 @@ def read_keypoints(
         raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
 
-def _read(path: Path, format: str | None, sequence: str | None) -> Found:
+def _read(path: Path, format: str | None, sequence: str | None, joints: int | None) -> Found:
     """What the reader of the file's format finds."""
     if path.is_dir():
-        return _read_folder(path, format)
+        return _read_folder(path, format, joints)
     if not path.exists():
         raise InputError("no such file or folder")
     if not path.is_file():
@@ -88,7 +89,7 @@ def _read(path: Path, format: str | None, sequence: str | None) -> Found:
         return read_arrays(path, format, sequence)
     if sequence is not None:
         raise InputError(f"holds one recording; there is none called {sequence!r}")
-    return _read_text(path.name, path.read_bytes(), format)
+    return _read_text(path.name, path.read_bytes(), format, joints)
 
 
 def _expect(format: str | None, kind: str, *formats: str) -> None:
@@ -124,7 +125,7 @@ def _text(name: str, data: bytes) -> str:
     return text
 
 
-def _read_text(name: str, data: bytes, format: str | None) -> Found:
+def _read_text(name: str, data: bytes, format: str | None, joints: int | None) -> Found:
     """A text by its first character, or by how its first line looks."""
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start in (b"{", b"[") or name.endswith((".json", ".jsonl")):
@@ -137,9 +138,9 @@ def _read_text(name: str, data: bytes, format: str | None) -> Found:
         return read_pbtxt(text)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if (format == "yolo_pose" and "," not in first) or (format is None and _is_label(name, first)):
-        return read_yolo([(name, text)])
+        return read_yolo([(name, text)], joints)
     _expect(format, "a table", "csv", "movenet", "mediapipe", "yolo_pose")
-    found = read_csv(text, format)
+    found = read_csv(text, format, joints)
     found.format = format or found.format
     return found
 
@@ -155,7 +156,7 @@ def _is_label(name: str, line: str) -> bool:
     return name.endswith(".txt") and len(cells) >= 5 and numbers[0] % 1 == 0 and in_image
 
 
-def _read_folder(folder: Path, format: str | None, depth: int = 0) -> Found:
+def _read_folder(folder: Path, format: str | None, joints: int | None, depth: int = 0) -> Found:
     """A file per frame: OpenPose's and others' JSON, or YOLO's labels; perhaps in a folder within."""
     names = sorted((entry.name for entry in os.scandir(folder) if entry.is_file()), key=natural_key)
     names = [name for name in names if not name.startswith(".") and name not in _NO_FRAMES]
@@ -171,11 +172,11 @@ def _read_folder(folder: Path, format: str | None, depth: int = 0) -> Found:
             entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
         ]
         if len(inner) == 1 and depth < _DEEPEST:
-            return _read_folder(folder / inner[0], format, depth + 1)
+            return _read_folder(folder / inner[0], format, joints, depth + 1)
         held = f", but the folders {', '.join(sorted(inner)[:8])}; give one of them" if inner else ""
         raise InputError(f"is a folder without files .json or .txt, one per frame{held}")
     if len(chosen) == 1:
-        return _read(folder / chosen[0], format, None)
+        return _read(folder / chosen[0], format, None, joints)
     others = len(names) - len(chosen)
     files = ((name, (folder / name).read_bytes()) for name in chosen)
     if kind == ".json":
@@ -184,7 +185,7 @@ def _read_folder(folder: Path, format: str | None, depth: int = 0) -> Found:
             found = _merge(_read_frames(files, format))
     else:
         _expect(format, "a folder of labels", "yolo_pose")
-        found = read_yolo((name, _text(name, data)) for name, data in files)
+        found = read_yolo(((name, _text(name, data)) for name, data in files), joints)
     if others:
         found.repairs.append(f"{others} files in the folder are not {kind} and were left out")
     return found

@@ -61,7 +61,9 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
     _split_rows(found, keypoints)
     unit = _settle_unit(found, keypoints)
     time = timeline(found.labels, found.times)
-    found.assumptions += [time.assumption] * bool(time.assumption)
+    fps = found.fps / time.step if found.fps else time.fps
+    at = f", {fps:g} a second" if fps and time.step > 1 else ""
+    found.assumptions += [time.assumption + at] * bool(time.assumption)
     place = np.empty_like(time.order)
     place[time.order] = np.arange(len(place))
     frame_of = place[found.frame_of]
@@ -82,7 +84,7 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
         unit=unit,
         image_sizes=sizes[time.order],
         image_size_from=size_from,
-        fps=found.fps or time.fps,
+        fps=fps,
         assumptions=tuple(found.assumptions),
         repairs=tuple(found.repairs),
     )

@@ -21,6 +21,7 @@ from gcnpose.keypoints.people import Found, check_filling
 Rows: TypeAlias = Iterable[tuple[int, list[str]]]
 """Rows of a table, each after the number of its line."""
 
+_FEWEST_ROWS = 5  # that tell a frame's number from a joint's place
 _X, _Y, _Z, _SCORE, _OTHER = range(5)
 _SCORES = (
     *("visibility", "visible", "vis", "score", "confidence", "conf", "likelihood", "prob", "accu"),
@@ -58,7 +59,7 @@ class _Wide:
     names: tuple[str, ...] | None
 
 
-def read_csv(text: str, format: str | None = None) -> Found:
+def read_csv(text: str, format: str | None = None, known_joints: int | None = None) -> Found:
     """The people in a table.
 
     With a header: a row per frame, its columns named by joint and axis in either order (``nose_x``, ``x_0``,
@@ -68,6 +69,7 @@ def read_csv(text: str, format: str | None = None) -> Found:
     Args:
         text: Content of the file.
         format: ``"movenet"``: a table without a header has y before x.
+        known_joints: Number of joints, where that is known.
 
     Raises:
         InputError: if it holds no keypoints, with the line at fault.
@@ -87,7 +89,8 @@ def read_csv(text: str, format: str | None = None) -> Found:
             return _read_headed(names, rows)
         filled = [name for name in names if name]
         is_header = filled == list(map(str, range(len(filled))))  # as pandas counts columns
-        return _read_bare(rows if is_header else itertools.chain([top], rows), len(names), format)
+        below = rows if is_header else itertools.chain([top], rows)
+        return _read_bare(below, len(names), format, known_joints)
     except csv.Error as error:
         raise InputError(f"cannot be read as a table: {error}") from None
 
@@ -274,14 +277,15 @@ def _found_people(labels: Sequence[str], values: npt.NDArray[np.float64], ids: S
     return found
 
 
-def _read_bare(rows: Rows, count: int, format: str | None) -> Found:
-    """A table without a header: the joints of one person per row, perhaps after a frame number."""
+def _read_bare(rows: Rows, count: int, format: str | None, known_joints: int | None) -> Found:
+    """A table without a header: the joints of one person per row, perhaps after a frame's number or time."""
     _, numbers = _read_rows(rows, [], range(count))
-    if _count_up(numbers[:, 0]) or (_joints_in(count) is None and _joints_in(count - 1) is not None):
-        labels, values = [_without_fraction(f"{value:.1f}") for value in numbers[:, 0]], numbers[:, 1:]
+    whole, rest = (_joints_in(columns, known_joints) for columns in (count, count - 1))
+    if _count_up(numbers[:, 0]) or (rest is not None and (whole is None or _never_fall(numbers[:, 0]))):
+        labels, values = [f"{value:.15g}" for value in numbers[:, 0]], numbers[:, 1:]
     else:
         labels, values = list(map(str, range(len(numbers)))), numbers
-    joints = _joints_in(values.shape[1])
+    joints = _joints_in(values.shape[1], known_joints)
     if joints is None:  # the layout that the user gives must say
         found = _found_people(labels, values[:, None], [])
         found.values = found.values[:, 0]
@@ -310,10 +314,18 @@ def _count_up(numbers: npt.NDArray[np.float64]) -> bool:
     return bool(steps[0] > 0 and (steps == steps[0]).all())
 
 
-def _joints_in(count: int) -> int | None:
-    """Number of joints in so many columns of x, y and score, or of x and y."""
+def _never_fall(numbers: npt.NDArray[np.float64]) -> bool:
+    """Whether a column may number the frames of several people, or of frames of which some are missing."""
+    if len(numbers) < _FEWEST_ROWS or not np.isfinite(numbers).all() or (numbers % 1).any():
+        return False
+    return bool((np.diff(numbers) >= 0).all() and numbers[-1] > numbers[0])
+
+
+def _joints_in(count: int, known: int | None = None) -> int | None:
+    """Number of joints in so many columns of x, y and score, or of x and y; the known one, if it is."""
+    fitting = BY_COUNT if known is None else (known,)
     return next(
-        (count // width for width in (3, 2) if count % width == 0 and count // width in BY_COUNT), None
+        (count // width for width in (3, 2) if count % width == 0 and count // width in fitting), None
     )
 
 
@@ -325,7 +337,7 @@ def _is_movenet(values: npt.NDArray[np.float64]) -> bool:
     return bool(down[0] > abs(down[1]))
 
 
-def read_yolo(files: Iterable[tuple[str, str]]) -> Found:
+def read_yolo(files: Iterable[tuple[str, str]], known_joints: int | None = None) -> Found:
     """YOLO's label files, one per image: class, box, then x and y of every joint, perhaps with a score.
 
     docs.ultralytics.com/datasets/pose, and `save_txt` of its results, which may put the box's score and the
@@ -333,6 +345,7 @@ def read_yolo(files: Iterable[tuple[str, str]]) -> Found:
 
     Args:
         files: Name and content of each.
+        known_joints: Number of joints, where that is known.
 
     Raises:
         InputError: if a row is none of a label file.
@@ -343,13 +356,14 @@ def read_yolo(files: Iterable[tuple[str, str]]) -> Found:
     for name, text in files:
         for line, row in enumerate(text.splitlines(), start=1):
             if row.strip():
-                rows.append(_read_label(row, f"{name}, line {line}", len(rows[0]) if rows else None))
+                expected = len(rows[0]) if rows else None
+                rows.append(_read_label(row, f"{name}, line {line}", expected, known_joints))
                 frame_of.append(len(labels))
         labels.append(name)
     if not rows:
         raise InputError("holds no people")
     table = np.array(rows)
-    joints, width, more = _yolo_columns(table.shape[1])
+    joints, width, more = _yolo_columns(table.shape[1], known_joints)
     values = table[:, 5 : 5 + joints * width].reshape(len(table), joints, width)
     found = Found("yolo_pose", labels, np.array(frame_of), values, normalized_format=True)
     # Behind the joints: the box's score, the track id, or both, the id last.
@@ -359,7 +373,7 @@ def read_yolo(files: Iterable[tuple[str, str]]) -> Found:
     return found
 
 
-def _read_label(text: str, where: str, expected: int | None) -> list[float]:
+def _read_label(text: str, where: str, expected: int | None, known_joints: int | None) -> list[float]:
     try:
         row = list(map(float, text.split()))
     except ValueError:
@@ -368,7 +382,7 @@ def _read_label(text: str, where: str, expected: int | None) -> list[float]:
         raise InputError(f"{where}: holds a number that is not finite")
     if expected is not None and len(row) != expected:
         raise InputError(f"{where}: has {len(row)} numbers, the rows before have {expected}")
-    if _yolo_columns(len(row))[0] == 0:
+    if _yolo_columns(len(row), known_joints)[0] == 0:
         raise InputError(
             f"{where}: has {len(row)} numbers; expected class, box (4) and x, y, score of 17 joints, 56 in "
             "all, perhaps the box's score and a track id behind them"
@@ -376,9 +390,9 @@ def _read_label(text: str, where: str, expected: int | None) -> list[float]:
     return row
 
 
-def _yolo_columns(count: int) -> tuple[int, int, int]:
+def _yolo_columns(count: int, known: int | None) -> tuple[int, int, int]:
     """Joints, numbers per joint, and numbers behind them, in a row; joints are 0 if it is none of these."""
-    for joints in (17, *BY_COUNT):
+    for joints in (17, *BY_COUNT) if known is None else (known,):
         for width in (3, 2):
             if 0 <= count - 5 - joints * width <= 2:
                 return joints, width, count - 5 - joints * width

@@ -21,6 +21,7 @@ _SMALLEST_DISTANCE = 1e-3  # in focal lengths, about a pixel: below it there are
 _NEAREST_M = 0.1
 _FLOOR_SPREAD_M = 1.0  # a path this wide tells as much about the floor's tilt as the bodies that stand on it
 _FLOOR_NOISE_M = 0.02
+_FLATTEST_M = 0.25  # fall of a line of sight, from where on it decides about depth
 _CONTACT_M = 0.2  # a foot this high above the floor is on its way into the air
 
 Array = npt.NDArray[np.float64]
@@ -198,9 +199,11 @@ def estimate_floor(tracks: Sequence[Track3D]) -> Floor:
 def stand_on_floor(track: Track3D, floor: Floor) -> Track3D:
     """The track with its lower foot on the floor, turned so that the floor is level.
 
-    The root slides along its line of sight, where the image hardly changes, until the lower foot touches the
-    floor; less of the way, the higher the foot is, so that a jump stays one. Then everything is turned about
-    the camera until y points straight down, which makes the camera's frame one that looks level.
+    The root slides along its line of sight, where the image hardly changes, towards where the lower foot
+    touches the floor; less of the way, the higher the foot is, so that a jump stays one, and the less the
+    line of sight falls, for seen from the height of the hips a centimetre of height is any number of depth.
+    Then everything is turned about the camera until y points straight down, which makes the camera's frame
+    one that looks level.
 
     Args:
         track: With translation.
@@ -213,12 +216,9 @@ def stand_on_floor(track: Track3D, floor: Floor) -> Track3D:
         raise InputError(f"person {track.person}: has no place in space, so there is no floor to stand on")
     translation = track.translation.astype(np.float64)
     above = (_feet(track) @ floor.up).min(axis=1) - floor.height
-    slope = translation @ floor.up
-    slope = np.where(
-        np.abs(slope) > _NEAREST_M, slope, np.inf
-    )  # a line of sight along the floor never meets it
+    slope = translation @ floor.up  # of the line of sight; one along the floor never meets it
     contact = np.exp(-((above / _CONTACT_M) ** 2))
-    translation *= (1 - contact * above / slope)[:, None]
+    translation *= (1 - contact * above * slope / (slope**2 + _FLATTEST_M**2))[:, None]
     level = _turn(floor.up, np.array([0.0, -1.0, 0.0]))
     return dataclasses.replace(
         track,

@@ -109,9 +109,18 @@ def write_animation(
 def _write_gif(path: Path, pictures: Iterator[Picture], fps: float) -> None:
     from PIL import Image
 
-    images = (Image.fromarray(picture).quantize(64) for picture in pictures)
-    next(images).save(
-        path, format="GIF", save_all=True, append_images=images, duration=1000 / fps, loop=0, optimize=False
+    images = [Image.fromarray(picture).quantize(64) for picture in pictures]
+    # A GIF counts hundredths of a second, of which a picture has three or four at 30 frames a second.
+    ends = np.round(np.arange(len(images) + 1) * 100 / fps)
+    durations = (10 * np.diff(ends)).astype(int).tolist()
+    images[0].save(
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=durations,
+        loop=0,
+        optimize=False,
     )
 
 

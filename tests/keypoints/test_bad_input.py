@@ -144,13 +144,21 @@ def test_a_joint_without_a_number_is_not_detected(tmp_path: Path, value: float |
     assert np.argwhere(~detections.detected).tolist() == [[1, 5]]
 
 
-def test_a_joint_that_is_null_is_not_detected(tmp_path: Path) -> None:
-    pose: list[Any] = walker(1)[0][0].tolist()
+@pytest.mark.parametrize("joint", [0, 5])
+@pytest.mark.parametrize("as_keys", [False, True])
+@pytest.mark.parametrize("null", ["null", "nulls"])
+def test_a_joint_that_is_null_is_not_detected(tmp_path: Path, joint: int, as_keys: bool, null: str) -> None:
+    def point(x: float | None, y: float | None) -> Any:
+        return {"x": x, "y": y} if as_keys else [x, y]
+
+    pose: list[Any] = [point(x, y) for x, y in walker(1)[0][0].tolist()]
+    pose[joint] = None if null == "null" else point(None, None)
     path = tmp_path / "p.json"
-    path.write_text(json.dumps([{"frame": 0, "keypoints": [*pose[:5], None, *pose[6:]]}]))
+    path.write_text(json.dumps([{"frame": 0, "keypoints": pose}]))
     detections = read_keypoints(path)
-    assert np.argwhere(~detections.detected).tolist() == [[0, 5]]
-    assert inspect_person(detections, "0", 0)["joints"]["left_shoulder"]["x"] is None
+    assert np.argwhere(~detections.detected).tolist() == [[0, joint]]
+    name = detections.layout.joints[joint]
+    assert inspect_person(detections, "0", 0)["joints"][name]["x"] is None
 
 
 def test_scores_out_of_range(tmp_path: Path) -> None:

@@ -68,6 +68,33 @@ def test_times(labels: list[str], fps: float) -> None:
     assert time.fps == fps
 
 
+@pytest.mark.parametrize("fps", [8.7, 24, 29.97, 60, 120, 240])
+@pytest.mark.parametrize(("unit", "digits"), [(1, 4), (1e3, 0), (1e3, 3), (1e6, 0), (1e9, 0)])
+def test_times_in_any_unit(fps: float, unit: float, digits: int) -> None:
+    """Rounded times, one frame lost."""
+    frames = [*range(60), *range(61, 200)]
+    labels = [f"{1e3 * unit + frame * unit / fps:.{digits}f}" for frame in frames]
+    time = timeline(labels, times=True)
+    assert time.numbers.tolist() == frames
+    assert time.fps == pytest.approx(fps, rel=0.002)
+
+
+@pytest.mark.parametrize("ending", ["", "Z", "+02:00"])
+def test_dates(ending: str) -> None:
+    """In the order of time, whatever stands in the last digits."""
+    labels = [f"2024-05-01T12:00:{frame / 25 + (frame % 3) / 1000:09.6f}{ending}" for frame in range(100)]
+    time = timeline(labels[::-1])
+    assert time.order.tolist() == list(range(99, -1, -1))
+    assert time.numbers.tolist() == list(range(100))
+    assert time.fps == pytest.approx(25, rel=0.001)
+
+
+def test_numbers_with_fractions_are_times() -> None:
+    time = timeline([f"{frame / 30:.4f}" for frame in range(12)])
+    assert time.order.tolist() == time.numbers.tolist() == list(range(12))
+    assert time.fps == pytest.approx(30, rel=0.001)
+
+
 def test_times_that_count_are_frame_numbers() -> None:
     time = timeline(["0", "1", "2", "5"], times=True)
     assert time.numbers.tolist() == [0, 1, 2, 5] and time.fps is None

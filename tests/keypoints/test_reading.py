@@ -237,7 +237,88 @@ def test_times_make_a_timeline(tmp_path: Path) -> None:
     path.write_text("timestamp,landmark_id,x,y,z,visibility\n" + "\n".join(rows))
     detections = read_keypoints(path)
     assert detections.frame_numbers.tolist() == [0, 1, 2, 4, 5]
-    assert detections.fps == pytest.approx(25, rel=0.02)
+    assert detections.fps == pytest.approx(25, rel=0.005)
+
+
+@pytest.mark.parametrize("frames", [[0, 1, 2, 4, 5, 6], [7, 7, 8, 8, 9, 9], [3, 3, 4, 6, 7, 8]])
+@pytest.mark.parametrize("layout", [None, "coco17"])
+def test_frame_numbers_without_a_header(tmp_path: Path, frames: list[int], layout: str | None) -> None:
+    """With gaps, or several people a frame: 52 columns, which could be 26 joints too."""
+    keypoints, scores = walker(len(frames))
+    path = tmp_path / "bare.csv"
+    np.savetxt(path, np.column_stack([frames, triplets(keypoints, scores)]), delimiter=",", fmt="%.9g")
+    detections = read_keypoints(path, layout=layout)
+    assert detections.layout.name == "coco17"
+    assert detections.frame_numbers[detections.frame_of].tolist() == frames
+    np.testing.assert_allclose(detections.keypoints, keypoints, atol=1e-3)
+
+
+def test_times_without_a_header(tmp_path: Path) -> None:
+    keypoints, _ = walker(60)
+    path = tmp_path / "bare.csv"
+    np.savetxt(path, np.column_stack([np.arange(60) / 30, keypoints.reshape(60, -1)]), delimiter=",")
+    detections = read_keypoints(path)
+    assert detections.people_per_frame.tolist() == [1] * 60
+    assert detections.fps == pytest.approx(30)
+
+
+@pytest.mark.parametrize("key", ["timestamp", "time_ms"])
+@pytest.mark.parametrize("format", ["openpose", "mmpose", "points"])
+def test_times_in_json(tmp_path: Path, key: str, format: str) -> None:
+    keypoints, scores = walker(40)
+    frames = []
+    for frame, row in enumerate(triplets(keypoints, scores).tolist()):
+        when = frame / 30 if key == "timestamp" else round(frame * 1000 / 30)
+        people = {
+            "openpose": {"people": [{"pose_keypoints_2d": row}]},
+            "mmpose": {"instances": [{"keypoints": keypoints[frame].tolist()}]},
+            "points": {"keypoints": keypoints[frame].tolist()},
+        }
+        frames.append({key: when, **people[format]})
+    path = tmp_path / "times.json"
+    path.write_text(json.dumps(frames[::-1]))
+    detections = read_keypoints(path, layout="coco17")
+    assert detections.fps == pytest.approx(30, rel=0.002)
+    np.testing.assert_allclose(detections.keypoints, keypoints, atol=1e-3)
+
+
+def test_every_second_frame_of_a_video(tmp_path: Path) -> None:
+    """What is read has half the frame rate that the file says of the video."""
+    keypoints, _ = walker(6)
+    frames = [{"frame": 2 * frame, "keypoints": pose.tolist()} for frame, pose in enumerate(keypoints)]
+    path = tmp_path / "video.json"
+    path.write_text(json.dumps({"fps": 60, "frames": frames}))
+    detections = read_keypoints(path)
+    assert detections.fps == 30
+    assert "the frame numbers go up by 2: taken as consecutive frames, 30 a second" in detections.assumptions
+
+
+@pytest.mark.parametrize("shape", ["people", "a frame without", "depth"])
+def test_scores_beside_an_array(tmp_path: Path, shape: str) -> None:
+    keypoints, scores = walker(6)
+    values, beside, left = keypoints, scores, list(range(6))
+    if shape == "people":
+        values, beside = values[None], beside[None]
+    elif shape == "depth":
+        values = np.concatenate([values, np.full((6, 17, 1), -0.3)], axis=-1)
+    else:
+        values = values.copy()
+        values[2], left = np.nan, [0, 1, 3, 4, 5]
+    np.savez(tmp_path / "scored.npz", keypoints=values, scores=beside)
+    detections = read_keypoints(tmp_path / "scored.npz")
+    np.testing.assert_allclose(detections.keypoints, keypoints[left])
+    assert detections.scores is not None
+    np.testing.assert_allclose(detections.scores, scores[left])
+
+
+def test_labels_of_more_joints_when_the_layout_is_known(tmp_path: Path) -> None:
+    """26 joints of x and y are as many numbers as 17 of x, y and score, and one more."""
+    keypoints, _ = walker(3, joints=26)
+    for frame, pose in enumerate(keypoints / SIZE):
+        row = " ".join(map(str, ["0 0.5 0.5 0.2 0.6", *pose.ravel().round(6).tolist()]))
+        (tmp_path / f"clip_{frame}.txt").write_text(row + "\n")
+    detections = read_keypoints(tmp_path, layout="halpe26", size=SIZE)
+    np.testing.assert_allclose(detections.keypoints_px, keypoints, atol=0.01)
 
 
 def test_movenet_without_a_header_has_y_first(tmp_path: Path) -> None:

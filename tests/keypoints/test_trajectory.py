@@ -10,6 +10,7 @@ from scipy.optimize import least_squares
 from gcnpose.data.camera import Rig, h36m_rig, world_to_camera
 from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
+from gcnpose.keypoints import trajectory
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.trajectory import (
     Floor,
@@ -190,6 +191,11 @@ def test_floor_of_a_tilted_plane_exactly() -> None:
     assert np.degrees(np.arccos(min(floor.up @ normal, 1))) < 0.3
 
 
+def _turned(up: Array) -> Array:
+    """The rotation that :func:`stand_on_floor` makes of a floor."""
+    return trajectory._turn(up.astype(np.float64), np.array([0.0, -1.0, 0.0]))
+
+
 def test_feet_stand_on_a_level_floor(motion: list[Array], up: Array) -> None:
     random = np.random.default_rng(0)
     for placed in motion:
@@ -202,12 +208,29 @@ def test_feet_stand_on_a_level_floor(motion: list[Array], up: Array) -> None:
         after = -standing.placed[:, [3, 6], 1].max(axis=1) - floor.height
         near = np.abs(before) < 0.05
         assert near.mean() > 0.4
-        assert np.abs(after[near]).mean() < np.abs(before[near]).mean() / 4
+        assert np.abs(after[near]).mean() < np.abs(before[near]).mean() / 3
         assert standing.intrinsics is None
         # Turned as a whole: distances stay.
         np.testing.assert_allclose(
             np.linalg.norm(standing.positions, axis=-1), np.linalg.norm(track.positions, axis=-1), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("camera_height", [0.9, 1.0, 1.1, 1.6])
+def test_the_height_of_the_camera_does_not_throw_people_about(
+    motion: list[Array], up: Array, camera_height: float
+) -> None:
+    """Someone stands 4 m away, breathes, and is lifted with feet that are 2 cm off now and then."""
+    standing = motion[0][:1] - motion[0][:1, :1]
+    feet = float((standing[0, [3, 6]] @ up).min())
+    sway = 0.02 * np.sin(np.arange(200) / 9)[:, None, None]
+    ahead = np.cross(up, [1.0, 0, 0])
+    placed = standing + sway * up + 4 * ahead / np.linalg.norm(ahead) - (camera_height + feet) * up
+    track = as_track(placed)
+    floor = Floor(up.astype(np.float64), -camera_height)
+    moved = stand_on_floor(track, floor).translation - track.translation @ _turned(up).T
+    assert np.linalg.norm(moved, axis=1).max() < 0.2
+    assert np.linalg.norm(np.diff(moved, axis=0), axis=1).max() < 0.03
 
 
 def test_a_jump_stays_one(up: Array, motion: list[Array]) -> None:

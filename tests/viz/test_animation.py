@@ -103,11 +103,23 @@ def test_an_animation_has_every_frame_at_its_time(suffix: str, tmp_path: Path) -
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("fps", [24, 29.97, 30, 48])
+def test_a_gif_is_as_long_as_the_motion(fps: float, tmp_path: Path) -> None:
+    """Although it counts hundredths of a second."""
+    from PIL import Image, ImageSequence
+
+    write_animation(tmp_path / "own.gif", [dataclasses.replace(TRACK, fps=fps)])
+    with Image.open(tmp_path / "own.gif") as file:
+        durations = [picture.info["duration"] for picture in ImageSequence.Iterator(file)]
+    assert len(durations) == 8
+    assert sum(durations) == pytest.approx(8000 / fps, abs=5)
+
+
 def test_a_gif_drops_frames_that_players_would_slow_down(tmp_path: Path) -> None:
     write_animation(tmp_path / "fast.gif", [dataclasses.replace(TRACK, fps=120.0)])
     pictures, fps = decode(tmp_path / "fast.gif")
     assert len(pictures) == 3  # frames 0, 3 and 6
-    assert fps == pytest.approx(40, rel=0.3)  # GIF counts hundredths of a second
+    assert fps == pytest.approx(40, rel=0.2)  # of the first, in hundredths of a second
 
 
 def test_truth_is_grey_and_people_come_and_go(tmp_path: Path) -> None:
