@@ -210,13 +210,22 @@ def build_views(config: Config, motion: MotionSet, store: FrameStore | None = No
 def build_windows(
     config: Config, motion: MotionSet, views: Views, device: torch.device, store: FrameStore | None = None
 ) -> Windows:
-    """The training windows: of the fixed views, or of the motion seen anew each time."""
+    """The training windows: of the fixed views, or of the motion seen anew each time.
+
+    Raises:
+        InputError: if the motion has detected 2D and is to be seen anew.
+    """
     data = config.data
     noise = build_noise(config, motion.skeleton, device)
     if data.views == "fixed":
         if noise is not None:  # the views have noise already, the same each time
             views = _views(config, motion, None, store)
         return FixedWindows(views, data.window, data.step, data.augment.flip, device, noise, store)
+    if data.keypoints.detected is None and any(sequence.keypoints_2d for sequence in motion.sequences):
+        raise InputError(
+            f"data.views: {data.views} views project 2D of their own, but the motion has detected 2D: "
+            "data.keypoints.detected=false leaves that out, data.views=fixed takes it"
+        )
     return DrawnWindows(
         motion,
         Rig.from_cameras(DEFAULT_RIGS[data.rig]()).to(device),

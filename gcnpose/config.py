@@ -462,6 +462,12 @@ def _conflicts(config: Config) -> Iterator[Fault]:
     if step > data.window:
         reason = f"expected at most data.window ({data.window}), so that every frame is scored, came {step}"
         yield ("evaluation.step", "data.window"), reason
+    if data.views != "fixed" and data.keypoints.detected:
+        yield ("data.keypoints.detected", "data.views"), f"needs data.views=fixed, came {data.views}"
+    for name in ("bone_scale", "body_scale", "tempo"):
+        if data.views == "fixed" and getattr(data.augment, name) > 0:
+            reason = "needs data.views=turned or drawn, which see the motion anew each time, came fixed"
+            yield (f"data.augment.{name}", "data.views"), reason
     for one, other in combinations(("train_subjects", "validation_subjects", "test_subjects"), 2):
         if shared := set(getattr(data, one) or ()) & set(getattr(data, other) or ()):
             reason = f"expected nobody who is in data.{other} too, came {', '.join(sorted(shared))}"

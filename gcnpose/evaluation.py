@@ -87,10 +87,10 @@ def evaluate(
 
     Returns:
         The report: ``protocol`` (its name), ``rules``, ``averaging``, ``frames`` (scored), ``lifted_frames``,
-        ``clips``, ``keypoints``, ``keypoints_error_px`` (mean distance of the 2D from the projected 3D, in
-        pixels of an image 1000 wide), ``method``, ``headline`` (the protocol's mean, rounded as it is
-        quoted), ``seconds``, and what :func:`score` gives; ``other_methods`` and ``yardsticks`` with the
-        means of each.
+        ``clips``, ``subjects``, ``keypoints``, ``keypoints_error_px`` (mean distance of the 2D from the
+        projected 3D, in pixels of an image 1000 wide), ``method``, ``headline`` (the protocol's mean, rounded
+        as it is quoted), ``seconds``, and what :func:`score` gives; ``other_methods`` and ``yardsticks`` with
+        the means of each.
 
     Raises:
         InputError: if the protocol is not for these views.
@@ -109,6 +109,7 @@ def evaluate(
         "frames": sum(values["frames"] for values in scores[first]["per_action"].values()),
         "lifted_frames": lifted_frames,
         "clips": len(views.clips),
+        "subjects": list(dict.fromkeys(clip.subject for clip in views.clips)),
         "keypoints": keypoints,
         "keypoints_error_px": sum(clip.error_px * clip.frames for clip in views.clips) / lifted_frames,
         "method": first,

@@ -77,7 +77,8 @@ def parse_yaml(text: str | bytes, source: str, prefix: str = "") -> tuple[Any, l
     try:
         content = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-99-99
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
+        # Beside YAML's own: of a date such as 2024-99-99, and of tags such as !!int before something else.
         raise InputError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
     return content, list(_repeated_keys(node, prefix, set()))
 

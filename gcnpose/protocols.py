@@ -44,6 +44,8 @@ class Protocol:
     """Joints that PCK and AUC count, by the groups in which they are published; empty: all joints."""
     frame_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns that are pooled too, by name."""
+    subjects: tuple[str, ...] = ()
+    """Who the test set is of; empty: it does not say."""
     frames: int | None = None
     """How many frames the whole test set has that are scored."""
     dataset: str | None = None
@@ -134,6 +136,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             skeleton="h36m17",
             column=_h36m_column,
             columns=H36M_COLUMNS,
+            subjects=("S9", "S11"),
             metrics=("mpjpe_mm", "p_mpjpe_mm", "mpjve_mm"),
             dataset="Human3.6M",
         ),
@@ -151,6 +154,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             skeleton="h36m17",
             column=_motionbert_column,
             columns=H36M_COLUMNS,
+            subjects=("S9", "S11"),
             metrics=("mpjpe_mm", "p_mpjpe_mm"),
             clip_frames=243,
             subtract_root=True,
@@ -159,8 +163,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(
             name="mpi-inf-3dhp",
             rules=(
-                "the official ones, on univ_annot3: predicted pelvis subtracted, valid frames; MPJPE over 17 "
-                "joints, PCK (below 150 mm) and AUC (31 thresholds of 0 to 150 mm, so at most 96.77) over 14"
+                "the official ones, whose 3D is univ_annot3: predicted pelvis subtracted, valid frames; "
+                "MPJPE over 17 joints, PCK (below 150 mm) and AUC (31 thresholds of 0 to 150 mm, so at most "
+                "96.77) over 14"
             ),
             averaging="each test sequence, weighted by its valid frames",
             mean="mean_over_frames",

@@ -177,7 +177,10 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         f" ({report['keypoints_error_px']:.1f} px from the projected 3D in an image 1000 px wide)",
     ]
     missing = [name for name in protocol.columns if name not in report["per_action"]]
-    if missing:
+    if protocol.subjects and {*report["subjects"]} != {*protocol.subjects}:
+        scored, whole = ", ".join(report["subjects"]), ", ".join(protocol.subjects)
+        notes.append(f"NOT the test set as published, which is of {whole}: of {scored}")
+    elif missing:
         notes.append(f"NOT the whole test set: without {', '.join(missing)}")
     elif protocol.frames and report["frames"] != protocol.frames:
         notes.append(f"NOT the test set as published, which has {protocol.frames} frames")

@@ -41,6 +41,7 @@ from gcnpose.config import (
     load_config,
 )
 from gcnpose.data.draws import Draws
+from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError, RunError, StoppedError
 from gcnpose.evaluation import Yardsticks, score
@@ -55,6 +56,8 @@ from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
+LARGEST_SHARE_OUTSIDE = 0.1
+"""CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
 LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 LARGEST_BONE_CHANGE = 0.01
 """What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
@@ -221,6 +224,7 @@ class _Run:
             self.device,
             processes,
         )
+        self.doubts = list(_doubts(self.motion["train"], train_views))
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
         self.history: list[dict[str, float]] = []
@@ -245,11 +249,8 @@ class _Run:
             + (f" of {self.processes.size} processes" if self.processes.size > 1 else "")
             + ("" if self.store.place == "device" else f", {self.store}")
         )
-        if (change := self.motion["train"].bone_change()) > LARGEST_BONE_CHANGE:
-            self.say(
-                f"half of the bones change their length by {change:.0%} and more: are these the joints of "
-                f"{self.skeleton.name}, in its order?"
-            )
+        for doubt in self.doubts:
+            self.say(doubt)
         if self.validation is None:
             self.say(f"no validation subjects, so the last epoch's weights will be {BEST}")
         mlflow_run = None if content is None else content["mlflow_run"]
@@ -330,7 +331,7 @@ class _Run:
             "config": config_to_dict(self.config),
             "skeleton": self.skeleton.to_dict(),
             "epoch": epoch,
-            "fps": self.motion["train"].fps,
+            "fps": self.motion["train"].common_fps,
             "yardsticks": {"mean_pose": self.yardsticks.mean_pose, "linear": self.yardsticks.linear},
             "history": self.history,
             "best": self.best,
@@ -396,6 +397,20 @@ class _Run:
             ),
             path,
             [f"{clip.subject} {clip.action}" for clip in clips],
+        )
+
+
+def _doubts(motion: MotionSet, views: Views) -> Iterator[str]:
+    """What makes one doubt that the motion is what it is taken for."""
+    if (change := motion.bone_change()) > LARGEST_BONE_CHANGE:
+        yield (
+            f"half of the bones change their length by {change:.0%} and more: are these the joints of "
+            f"{motion.skeleton.name}, in its order?"
+        )
+    if (share := views.share_outside()) > LARGEST_SHARE_OUTSIDE:
+        yield (
+            f"{share:.0%} of the joints lie outside the cameras' images: is the motion in metres and z up, "
+            "and do people move about the origin, where cameras look that are not their own?"
         )
 
 

@@ -33,6 +33,11 @@ NETWORKS = {
 """Of each network a small one, as an override."""
 
 
+def seen(views: str) -> tuple[str, ...]:
+    """Overrides for views of a kind; fixed ones cannot vary what they show."""
+    return (f"data.views={views}", *(["data.augment={flip: 0.5}"] if views == "fixed" else []))
+
+
 def small_experiment(folder: Path, frames: tuple[int, ...] = (40, 30, 20)) -> Path:
     """Writes motion of three subjects, one for each split, and the experiment's file; gives the latter."""
     small_motion(frames).save(folder / "motion.npz")

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,7 +26,7 @@ from gcnpose.nn import AGFormer, PartitionConv, SimpleBaseline, VideoPose3D
 from gcnpose.nn.dropout import Dropout
 from gcnpose.processes import Processes
 from gcnpose.skeleton import Skeleton
-from tests.experiments import small_config
+from tests.experiments import seen, small_config
 from tests.motions import draws, small_motion
 
 CPU = torch.device("cpu")
@@ -221,7 +222,7 @@ def test_rigs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("views", "kind"), [("fixed", FixedWindows), ("turned", DrawnWindows)])
 def test_windows_by_the_kind_of_views(tmp_path: Path, views: str, kind: type) -> None:
-    config = small_config(tmp_path, f"data.views={views}", "data.window=24")
+    config = small_config(tmp_path, *seen(views), "data.window=24")
     windows = build_windows(config, small_motion(), build_views(config, small_motion()), CPU)
     assert isinstance(windows, kind)
     batch = windows.batch(torch.tensor([0]), draws(1))
@@ -271,7 +272,7 @@ def test_every_noise_setting_arrives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("views", ["fixed", "turned", "drawn"])
 def test_without_noise_nothing_is_drawn(tmp_path: Path, views: str) -> None:
     """The views are the projection, and windows take from the generator what they did before noise was."""
-    config = small_config(tmp_path, f"data.views={views}", "data.keypoints.noise.error_px=50")
+    config = small_config(tmp_path, *seen(views), "data.keypoints.noise.error_px=50")
     plain = fixed_views(small_motion(), h36m_rig(), config.seed)
     built = build_views(config, small_motion())
     assert torch.equal(built.keypoints_2d, plain.keypoints_2d)
@@ -282,7 +283,7 @@ def test_without_noise_nothing_is_drawn(tmp_path: Path, views: str) -> None:
 
 @pytest.mark.parametrize("views", ["fixed", "turned"])
 def test_views_have_one_noise_and_windows_another_each_time(tmp_path: Path, views: str) -> None:
-    config = small_config(tmp_path, f"data.views={views}", "data.keypoints.noise.scale=1")
+    config = small_config(tmp_path, *seen(views), "data.keypoints.noise.scale=1")
     one, again = build_views(config, small_motion()), build_views(config, small_motion())
     assert torch.equal(one.keypoints_2d, again.keypoints_2d)
     assert min(clip.error_px for clip in one.clips) > 3
@@ -301,4 +302,22 @@ def test_joint_errors_of_another_graph(tmp_path: Path) -> None:
 
 def test_detections_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^detected: sequence A/swing 1 has no 2D keypoints of camera"):
-        build_views(small_config(tmp_path, "data.keypoints.detected=true"), small_motion())
+        build_views(small_config(tmp_path, *seen("fixed"), "data.keypoints.detected=true"), small_motion())
+
+
+@pytest.mark.parametrize("views", ["turned", "drawn"])
+def test_detections_are_of_the_views_that_they_were_made_of(tmp_path: Path, views: str) -> None:
+    """Views that are drawn anew have none, so training would be on other 2D than the test, without a word."""
+    motion, camera = small_motion(), h36m_rig()[0]
+    detected = np.full((40, 17, 2), 500, np.float32)
+    seen_by = [dataclasses.replace(s, keypoints_2d={camera.name: detected}) for s in motion.sequences]
+    motion = dataclasses.replace(motion, sequences=seen_by, cameras={s: [camera] for s in motion.subjects})
+    config = small_config(tmp_path, *seen(views))
+    with pytest.raises(
+        InputError, match=f"^data.views: {views} views project 2D of their own, but the motion"
+    ):
+        build_windows(config, motion, build_views(config, motion), CPU)
+    without = small_config(tmp_path, *seen(views), "data.keypoints.detected=false")
+    assert isinstance(build_windows(without, motion, build_views(without, motion), CPU), DrawnWindows)
+    with pytest.raises(InputError, match=r"data\.keypoints\.detected: needs data\.views=fixed"):
+        small_config(tmp_path, *seen(views), "data.keypoints.detected=true")

@@ -304,6 +304,12 @@ def test_an_anchor_that_contains_itself_ends(tmp_path: Path) -> None:
     assert fault.startswith("trial.yaml: train.epochs: expected a whole number, came {'epochs': {")
 
 
+@pytest.mark.parametrize("name", ["bone_scale", "body_scale", "tempo"])
+def test_fixed_views_cannot_be_varied(tmp_path: Path, name: str) -> None:
+    (fault,) = faults(tmp_path, MINIMAL + f"data: {{augment: {{{name}: 0.1}}}}")
+    assert fault.startswith(f"trial.yaml: data.augment.{name}: needs data.views=turned or drawn, which see")
+
+
 @pytest.mark.parametrize(
     "text, fault",
     [
@@ -312,6 +318,9 @@ def test_an_anchor_that_contains_itself_ends(tmp_path: Path) -> None:
         (b"name: [1", "is not YAML: "),
         (b"name: !!python/object:os.system {}", "is not YAML: "),
         (b"name: 2024-99-99", "is not YAML: "),
+        (b"name: !!bool maybe", "is not YAML: "),
+        (b"name: !!int ''", "is not YAML: "),
+        (b"name: !!timestamp x", "is not YAML: "),
         (b"\x80\x81\xff", "is not YAML: "),
         (b"a: 1\n---\na: 2", "is not YAML: "),
         (b"[" * 20000, "is not YAML: "),

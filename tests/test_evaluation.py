@@ -99,6 +99,7 @@ def test_report_of_a_perfect_network() -> None:
         "frames",
         "lifted_frames",
         "clips",
+        "subjects",
         "keypoints",
         "keypoints_error_px",
         "method",

@@ -25,7 +25,7 @@ from gcnpose.checkpoint import BEST, load_checkpoint
 from gcnpose.config import Config, load_config
 from gcnpose.errors import InputError, RunError
 from gcnpose.run import CONFIG, LAST, resume, train
-from tests.experiments import small_config, small_experiment
+from tests.experiments import seen, small_config, small_experiment
 from tests.mlflow_server import serving
 from tests.runs import (
     FileOnFullDisk,
@@ -366,7 +366,7 @@ def soak(config: Config, file: Path) -> None:
 
 def test_memory_does_not_grow(tmp_path: Path, start: Callable[..., Any]) -> None:
     """Over 2,000 steps, in a process of its own: resident memory at the end and after 500 of them."""
-    sizes = ("model.channels=[4]", "data.window=8", "loss.intervals=[2]", "data.views=fixed")
+    sizes = ("model.channels=[4]", "data.window=8", "loss.intervals=[2]", *seen("fixed"))
     config = small_config(tmp_path, *sizes, "train.epochs=20", "train.steps_per_epoch=100")
     process = start(soak, config, tmp_path / "notes")
     process.join()

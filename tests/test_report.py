@@ -1,6 +1,7 @@
 """Reports as they are printed and written, from scores that are known."""
 
 import csv
+import dataclasses
 import errno
 import json
 import math
@@ -138,6 +139,8 @@ def protocol_report(name: str, error_px: float = 0.0, **changes: Any) -> dict[st
         alone = name in ("mpi-inf-3dhp", "humaneva")
         subject = f"{subjects[name]}{sequence}" if alone else subjects[name]
         sequences.append(MotionSequence(subject, "Walking 1" if name == "humaneva" else sequence, poses))
+    if "S11" in protocol.subjects:
+        sequences.append(dataclasses.replace(sequences[0], subject="S11", name="Walking"))
     views = fixed_views(MotionSet(skeleton, 50.0, sequences), h36m_rig()[:1], seed=0)
     off = torch.zeros(skeleton.num_joints, 3)
     off[:, 0] = 0.01
@@ -240,9 +243,9 @@ def test_a_report_names_what_it_depends_on() -> None:
     assert any(line.startswith("mean over actions: MPJPE 9.4, P-MPJPE ") for line in lines)
     assert any(line.startswith("protocol h36m: VideoPose3D's: predicted root as predicted") for line in lines)
     assert any(line.startswith("averaging: within each of 15 actions every frame alike") for line in lines)
-    frames = sum(range(3, 18))
+    frames = sum(range(3, 18)) + 3  # of S9, and one clip of S11
     assert (
-        f"{frames} frames in 15 clips, 2D: made up (6.5 px from the projected 3D in an image 1000 px wide)"
+        f"{frames} frames in 16 clips, 2D: made up (6.5 px from the projected 3D in an image 1000 px wide)"
         in lines
     )
     assert not any("NOT" in line for line in lines)
@@ -284,3 +287,9 @@ def test_latex(tmp_path: Path) -> None:
         assert line.startswith("%") or not any(character in text for character in "%_#$"), line
     write_report(report, tmp_path / "scores.tex")
     assert (tmp_path / "scores.tex").read_text() == format_latex(report) + "\n"
+
+
+def test_a_report_of_other_subjects_says_so() -> None:
+    for subjects in (["S1"], ["S9"], ["S9", "S11", "S1"]):
+        lines = format_report(protocol_report("h36m", subjects=subjects)).splitlines()
+        assert f"NOT the test set as published, which is of S9, S11: of {', '.join(subjects)}" in lines

@@ -27,7 +27,7 @@ from gcnpose.run import LAST, newest_run, resume, train
 from gcnpose.scoring import evaluate_checkpoint
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
-from tests.experiments import small_config, small_experiment
+from tests.experiments import seen, small_config, small_experiment
 from tests.motions import coco_motion, small_motion
 from tests.runs import assert_loadable, assert_same_weights, quiet
 
@@ -394,7 +394,7 @@ def test_95_frames_of_96(tmp_path: Path) -> None:
 @pytest.mark.parametrize("own", [("A", "B", "C"), ("C",)])
 def test_keypoints_of_a_detector(tmp_path: Path, own: tuple[str, ...]) -> None:
     """With scores as a third channel, where the motion has its own 2D; elsewhere projections of score 1."""
-    config = small_config(tmp_path, "train.epochs=1", "model.input_channels=3", "data.views=fixed")
+    config = small_config(tmp_path, "train.epochs=1", "model.input_channels=3", *seen("fixed"))
     motion, camera = small_motion(), h36m_rig()[0]
     noise = np.random.default_rng(0)
     sequences = [
@@ -582,3 +582,28 @@ def test_joints_that_are_not_the_skeletons(tmp_path: Path) -> None:
         said[skeleton] = [line for line in lines if "change their length" in line]
     assert said["h36m17"] == []
     assert said["coco17"][0].endswith("and more: are these the joints of coco17, in its order?")
+
+
+def test_motion_that_is_not_where_the_cameras_look(tmp_path: Path) -> None:
+    said = []
+    for away in (0, 3):
+        motion = make_motion(0, 1)
+        moved = [
+            dataclasses.replace(s, positions=s.positions + np.float32([away, 0, 0])) for s in motion.sequences
+        ]
+        dataclasses.replace(motion, sequences=moved).save(tmp_path / "far.npz")
+        lines: list[str] = []
+        train(small_config(tmp_path, f"data.path={tmp_path}/far.npz", "train.epochs=1"), lines.append)
+        said.append([line for line in lines if "outside the cameras' images" in line])
+    assert said[0] == []
+    assert said[1][0].startswith(("4", "5")) and "of the joints lie outside" in said[1][0]
+
+
+def test_frame_rates_that_differ_are_no_frame_rate(tmp_path: Path) -> None:
+    motion = small_motion()
+    mixed = [
+        dataclasses.replace(s, fps=rate) for s, rate in zip(motion.sequences, (25.0, 50.0, 50.0), strict=True)
+    ]
+    assert dataclasses.replace(motion, sequences=mixed).common_fps is None
+    assert dataclasses.replace(motion, sequences=mixed[1:], splits={}).common_fps == 50
+    assert motion.common_fps == 50

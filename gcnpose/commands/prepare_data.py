@@ -57,10 +57,10 @@ def _run(options: argparse.Namespace) -> None:
     parts = _parts(options)
     try:
         motion = read(options)
-        motion.save(options.output)
     except InputError:
         shutil.rmtree(parts, ignore_errors=True)
         raise
+    motion.save(options.output)
     shutil.rmtree(parts, ignore_errors=True)
     say(_summary(options.output, motion))
 

@@ -42,7 +42,7 @@ _LARGEST_POSE_M = 50.0
 # "29_02_" and "94_p04_" before an action, " 1", "_01", "_p0" and " chunk0" after it.
 _TRIAL_NUMBERS = re.compile(r"(?:\d+_p?\d+_)?(.+?)(?:[ _](?:p|chunk)?\d+)*")
 # Of plain arrays only; far more than any captured motion.
-_MAX_BYTES = 16 << 30
+MAX_BYTES = 16 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class MotionSequence:
 
     @property
     def action(self) -> str:
-        """The name without the numbers of trial, take and part that stand around it."""
+        """The name without the numbers of trial, take and part around it; all of a name that is numbers."""
         match = _TRIAL_NUMBERS.fullmatch(self.name)
-        return match[1] if match else self.name
+        return match[1] if match and not match[1].isdigit() else self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +121,12 @@ class MotionSet:
         """All subjects, in the order of their first sequence."""
         return tuple(dict.fromkeys(sequence.subject for sequence in self.sequences))
 
+    @property
+    def common_fps(self) -> float | None:
+        """Frames per second of all sequences; None where they differ."""
+        rates = {sequence.fps or self.fps for sequence in self.sequences}
+        return rates.pop() if len(rates) == 1 else None
+
     def cameras_of(self, sequence: MotionSequence) -> list[Camera]:
         """The cameras that saw a sequence, in the subject's order; none where the subject has none."""
         return [
@@ -154,9 +160,9 @@ class MotionSet:
 
         Near zero for people, and not for joints in another order than the skeleton's.
         """
-        parents, children = np.array(
-            [[self.skeleton.index(joint) for joint in bone] for bone in self.skeleton.bones]
-        ).T
+        if not self.skeleton.bones:
+            return 0.0
+        parents, children = self.skeleton.bone_indices.T
         changes = []
         for sequence in self.sequences:
             vectors = sequence.positions[:, parents] - sequence.positions[:, children]
@@ -190,9 +196,9 @@ class MotionSet:
     def load(cls, path: str | Path, skeleton: Skeleton | None = None, fps: float | None = None) -> MotionSet:
         """Reads a motion file.
 
-        What the file says stands; the arguments fill in what it does not say, and must not contradict it. A
-        skeleton that is given may draw other bones between the file's joints. Millimetres become metres and y
-        up becomes z up.
+        What the file says stands; a ``splits.json`` beside it adds the splits where it has none; the
+        arguments fill in what is not said, and must not contradict it. A skeleton that is given may draw
+        other bones between the file's joints. Millimetres become metres and y up becomes z up.
 
         Args:
             path: the ``.npz`` file.
@@ -204,9 +210,14 @@ class MotionSet:
             InputError: names the file, and the array, sequence, frame or joint at fault.
         """
         path = Path(path)
-        arrays = load_arrays(path, objects=False, max_bytes=_MAX_BYTES)
+        arrays = load_arrays(path, objects=False, max_bytes=MAX_BYTES)
         try:
-            description = _read_meta(arrays.pop("meta")) if "meta" in arrays else read_sidecar(path)
+            beside = read_sidecar(path)
+            description = beside
+            if "meta" in arrays:
+                description = _read_meta(arrays.pop("meta"))
+                if not description.get("splits"):
+                    description = {**description, "splits": beside.get("splits", {})}
             return cls.from_arrays(arrays, description, skeleton, fps)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
@@ -469,7 +480,10 @@ def _settle_fps(description: Mapping[str, Any], given: float | None) -> float:
 def _number(where: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where} must be a positive number, not {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{where} must be a positive number, not one of {len(str(value))} digits") from None
 
 
 def _read_sequences(

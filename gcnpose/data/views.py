@@ -77,6 +77,11 @@ class Views:
     valid: Tensor | None = None
     root_depth: Tensor | None = None
 
+    def share_outside(self) -> float:
+        """Of the joints, how many lie beside a square image: none of people in front of the cameras."""
+        places = self.keypoints_2d[..., :2]
+        return float((places.abs() > 1).any(dim=-1).float().mean())
+
 
 def fixed_views(
     motion: MotionSet,

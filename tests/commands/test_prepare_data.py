@@ -90,6 +90,23 @@ def test_h36m_goes_on_where_it_was_broken_off(
     assert len(read) == 3 and os.listdir(output.parent) == [output.name]
 
 
+def test_what_was_read_stays_where_it_cannot_be_written(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_originals(tmp_path / "data", S9)
+
+    def full(self: MotionSet, path: Path) -> None:
+        raise InputError(f"{path}: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MotionSet, "save", full)
+        assert "No space left" in refused("h36m", folder, "--output", output)
+    assert os.listdir(output.parent) == ["motion.npz.parts"]
+    monkeypatch.setattr(h36m, "_read_cdf", None)
+    prepare("h36m", folder, "--output", output)
+    assert os.listdir(output.parent) == [output.name]
+
+
 def test_humaneva(tmp_path: Path, output: Path) -> None:
     positions = {"Train/S1": {"Box 1 chunk0": original_motion(0, joints=15) / 1000}}
     given = {"Train/S1": {"Box 1 chunk0": detections(0, joints=15, cameras=3)}}

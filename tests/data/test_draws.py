@@ -9,7 +9,7 @@ from torch import Tensor
 from gcnpose.build import build_views, build_windows
 from gcnpose.config import Config
 from gcnpose.data.draws import Draws
-from tests.experiments import small_config
+from tests.experiments import seen, small_config
 from tests.motions import small_motion
 
 CPU = torch.device("cpu")
@@ -49,9 +49,8 @@ def test_windows_of_a_part_are_those_of_the_whole(
     views: str, changes: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """As two processes take them, one after the other, from generators of their own."""
-    config: Config = small_config(
-        tmp_path_factory.mktemp("parts"), f"data.views={views}", "data.augment.body_scale=0.2", *changes
-    )
+    varied = () if views == "fixed" else ("data.augment.body_scale=0.2",)
+    config: Config = small_config(tmp_path_factory.mktemp("parts"), *seen(views), *varied, *changes)
     motion = small_motion((40, 9, 20))
     windows = build_windows(config, motion, build_views(config, motion), CPU)
     indices = torch.arange(8) % len(windows)

@@ -181,6 +181,8 @@ def test_select_of_nothing(skeleton):
         ("walk_03", "walk"),
         ("Walking 1 chunk0", "Walking"),
         ("7", "7"),
+        ("14_02", "14_02"),
+        ("135_p04", "135_p04"),
     ],
 )
 def test_action_is_the_name_without_trial_numbers(name, action):
@@ -427,6 +429,27 @@ def test_meta_that_is_not_json(tmp_path):
     assert load_error(path) == "meta: expected keys and values, got list"
     np.savez(path, **{"S1/a": poses(2), "meta": np.zeros(3)})
     assert load_error(path) == "meta: expected one text"
+
+
+def test_splits_beside_a_file_that_says_all_else(tmp_path, skeleton):
+    motion = dataclasses.replace(full_set(skeleton), splits={})
+    motion.save(tmp_path / "motion.npz")
+    first, *others = motion.subjects
+    beside = {"fps": 1, "splits": {"train": [first], "test": others}}
+    (tmp_path / "splits.json").write_text(json.dumps(beside))
+    loaded = MotionSet.load(tmp_path / "motion.npz")
+    assert loaded.splits == {"train": (first,), "test": tuple(others)}
+    assert loaded.fps == motion.fps
+    own = dataclasses.replace(motion, splits={"test": (first,)})
+    own.save(tmp_path / "motion.npz")
+    assert MotionSet.load(tmp_path / "motion.npz").splits == own.splits
+
+
+def test_a_skeleton_without_bones_changes_nothing(skeleton):
+    alone = Skeleton.from_dict(
+        {"name": "point", "root": "a", "joints": ["a"], "bones": [], "mirror": []}, "test"
+    )
+    assert MotionSet(alone, 50.0, [MotionSequence("S1", "x", poses(3)[:, :1])]).bone_change() == 0
 
 
 def test_splits_json_that_is_not_json(tmp_path, skeleton):

@@ -228,6 +228,8 @@ def _archived(archive: Path) -> Iterator[tuple[PurePosixPath, Path]]:
                 place = PurePosixPath(member.name)
                 if place.suffix != ".cdf" or place.name.startswith(".") or len(place.parts) < 4:
                     continue
+                if place.parts[-2] != "D3_Positions":  # others are in a camera's frame, or no positions
+                    continue
                 if member.size > _MAX_CDF_BYTES:
                     raise InputError(
                         f"{archive}: {place}: has {member.size:,} bytes, far more than a recording"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gcnpose.data.motion import MotionSet, read_sidecar
+from gcnpose.data.motion import MAX_BYTES, MotionSet, read_sidecar
 from gcnpose.data.pickles import load_arrays
 from gcnpose.data.readers.videopose3d import Say
 from gcnpose.errors import InputError
@@ -39,7 +39,7 @@ def read_npz(
         InputError: names the file, and the array, frame or joint at fault.
     """
     path = Path(path)
-    arrays = load_arrays(path, objects=False)
+    arrays = load_arrays(path, objects=False, max_bytes=MAX_BYTES)
     if "meta" in arrays:
         if units is not None or up is not None:
             raise InputError(f"{path}: is a motion file, which says its units and up axis itself")

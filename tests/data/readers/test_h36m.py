@@ -121,6 +121,17 @@ def test_one_archive(archives: Path) -> None:
     assert read_h36m(archives / "Poses_D3_Positions_S9.tgz", quiet).subjects == ("S9",)
 
 
+def test_positions_in_a_cameras_frame_are_no_motion(originals: Path, tmp_path: Path) -> None:
+    """The archives of D3_Positions_mono are built alike."""
+    mono = tmp_path / "S9" / "MyPoseFeatures" / "D3_Positions_mono"
+    shutil.copytree(originals / "S9" / "MyPoseFeatures" / "D3_Positions", mono)
+    archive = write_archive(tmp_path, "S9", tmp_path)
+    with pytest.raises(
+        InputError, match=r"expected CDF files of a folder S\*/MyPoseFeatures/D3_Positions, fou"
+    ):
+        read_h36m(archive, quiet)
+
+
 def test_says_what_it_read_and_left_out(originals: Path, npz: Path) -> None:
     lines: list[str] = []
     read_h36m(originals, lines.append)
