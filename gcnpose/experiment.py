@@ -35,6 +35,7 @@ Metric = Literal[
     "pck_150mm",
     "auc",
     "keypoints_error_px",
+    "train_mpjpe_mm",
     "validation_mpjpe_mm",
     "validation_mpjve_mm",
 ]

@@ -26,6 +26,7 @@ TITLES = {
     **{metric: f"{title}, mm" if metric.endswith("_mm") else title for metric, title in COLUMNS.items()},
     "mpjve_mm": "MPJVE, mm per frame",
     "keypoints_error_px": "2D error, px of 1000",
+    "train_mpjpe_mm": "MPJPE at the end of training, mm",
     "validation_mpjpe_mm": "validation MPJPE, mm",
     "validation_mpjve_mm": "validation MPJVE, mm per frame",
 }
@@ -91,7 +92,7 @@ def read_report(step: Step, provenance: Provenance) -> Result:
         f"{report['frames']:,} frames, {protocol.mean.replace('_', ' ')}, protocol {protocol.name}, "
         f"lifted by {_way(report['method'], report['inference'])}"
     )
-    scores |= _validation(step.trained or step.folder)
+    scores |= _of_training(step.trained or step.folder)
     metrics = {metric: scores[metric] for metric in METRICS}
     return Result(
         metrics,
@@ -104,13 +105,17 @@ def read_report(step: Step, provenance: Provenance) -> Result:
     )
 
 
-def _validation(folder: Path) -> dict[str, float | None]:
-    """What the best checkpoint of a training had on the validation subjects, by which it is the best."""
+def _of_training(folder: Path) -> dict[str, float | None]:
+    """Where a training ended on its windows, and what its best checkpoint had on the validation subjects."""
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("val/mpjpe_mm")]
-    best = min(rows, key=lambda row: float(row["val/mpjpe_mm"]), default=None)
+        rows = list(csv.DictReader(file))
+    validated = [row for row in rows if row.get("val/mpjpe_mm")]
+    best = min(validated, key=lambda row: float(row["val/mpjpe_mm"]), default=None)
     names = ("mpjpe_mm", "mpjve_mm")
-    return {f"validation_{name}": None if best is None else float(best[f"val/{name}"]) for name in names}
+    return {
+        "train_mpjpe_mm": 1000 * float(rows[-1]["train/reconstruction"]),
+        **{f"validation_{name}": None if best is None else float(best[f"val/{name}"]) for name in names},
+    }
 
 
 def _way(method: str, inference: Mapping[str, Any]) -> str:

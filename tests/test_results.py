@@ -110,7 +110,8 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
         "mean_over_actions": {**dict.fromkeys(METRICS, 2.5), "mpjve_mm": None},
     }
     (step.folder / "history.csv").write_text(
-        "epoch,val/mpjpe_mm,val/mpjve_mm\n1,,\n2,70.5,4.5\n3,,\n4,60.5,5.5\n5,61.5,3.5\n"
+        "epoch,train/reconstruction,val/mpjpe_mm,val/mpjve_mm\n"
+        "1,0.9,,\n2,0.8,70.5,4.5\n3,0.7,,\n4,0.6,60.5,5.5\n5,0.0625,61.5,3.5\n"
     )
     step.report.write_text(json.dumps(report))
     read = read_report(step, Provenance("the command", "abc", "a CPU"))
@@ -118,7 +119,8 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
     assert read.metrics["keypoints_error_px"] == 6.5
     validation = [read.metrics[f"validation_{name}"] for name in ("mpjpe_mm", "mpjve_mm")]
     assert validation == [60.5, 5.5], "of the checkpoint that is the best"
-    (step.folder / "history.csv").write_text("epoch,train/loss\n1,0.5\n")
+    assert read.metrics["train_mpjpe_mm"] == 62.5
+    (step.folder / "history.csv").write_text("epoch,train/reconstruction\n1,0.5\n")
     assert read_report(step, Provenance("", "", "")).metrics["validation_mpjpe_mm"] is None
     assert read.metrics["mpjve_mm"] == (1.5 if protocol == "generic" else None)
     assert read.scored.startswith("12,345 frames, mean over ")
