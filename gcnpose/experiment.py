@@ -96,7 +96,7 @@ class Experiment:
         default=(0,),
         metadata=check(
             "one or more of 0 to 4294967295, none twice",
-            lambda seeds: 0 < len(seeds) == len({*seeds} & {seed for seed in seeds if 0 <= seed < 2**32}),
+            lambda seeds: 0 < len(seeds) == len({*seeds}) and all(0 <= seed < 2**32 for seed in seeds),
         ),
     )
     """Each cell is trained with each; more than one show as mean and standard deviation."""
@@ -129,6 +129,12 @@ class Step:
     def report(self) -> Path:
         return self.folder / "report.json"
 
+    @property
+    def other_motion(self) -> str | None:
+        """The motion that an evaluation scores, where it names one."""
+        named = [override for override in self.evaluate if override.startswith("data.path=")]
+        return named[-1].partition("=")[2] if named else None
+
     @cached_property
     def digest(self) -> str:
         """The same for steps that must come to the same result, wherever they run.
@@ -136,10 +142,7 @@ class Step:
         Of the settings; and then, where the motion is a file that is here, of what it and its splits hold.
         """
         content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True).encode()
-        named = [
-            override.partition("=")[2] for override in self.evaluate if override.startswith("data.path=")
-        ]
-        motions = [path for path in (self.config.data.path, *named) if path]
+        motions = [path for path in (self.config.data.path, self.other_motion) if path]
         return hashlib.sha256(content).hexdigest()[:16] + "".join(
             _hash_of_motion(Path(path)) for path in motions
         )

@@ -256,8 +256,7 @@ class _Grid:
         if step.trained is None:
             return ["train", "--resume", str(step.folder), *_places(step.config), *options]
         name = f"name={self.plan.experiment.name}-{step.folder.name}"
-        other_motion = any(override.startswith("data.path=") for override in step.evaluate)
-        subjects = None if other_motion else step.config.data.test_subjects
+        subjects = step.config.data.test_subjects if step.other_motion is None else None
         return [
             "evaluate",
             str(step.trained),

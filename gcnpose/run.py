@@ -56,9 +56,9 @@ from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
+LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 LARGEST_SHARE_OUTSIDE = 0.1
 """CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
-LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
 LARGEST_BONE_CHANGE = 0.01
 """What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
 
@@ -224,7 +224,7 @@ class _Run:
             self.device,
             processes,
         )
-        self.doubts = list(_doubts(self.motion["train"], train_views))
+        self.doubts = list(_doubts(self.motion["train"], train_views)) if processes.is_first else []
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
         self.history: list[dict[str, float]] = []

@@ -223,12 +223,11 @@ def _keypoint_source(config: Config, views: Views) -> str:
     keypoints = config.data.keypoints
     projected = [clip for clip in views.clips if not clip.detected]
     own, projection = "the motion's own", "projected ground truth"
-    mixed = f" mixed with {keypoints.ground_truth_weight:g} ground truth"
-    if keypoints.noise.scale > 0 and projected:
-        projection += " with noise"
-    if keypoints.ground_truth_weight > 0:
-        own += mixed
-        projection += mixed if keypoints.noise.scale > 0 else ""
+    weight = keypoints.ground_truth_weight
+    mixed = f" mixed with {weight:g} ground truth" if weight > 0 else ""
+    own += mixed
+    if keypoints.noise.scale > 0:
+        projection += f" with noise{mixed}"
     if not projected:
         return own
     if len(projected) == len(views.clips):

@@ -212,12 +212,12 @@ class MotionSet:
         path = Path(path)
         arrays = load_arrays(path, objects=False, max_bytes=MAX_BYTES)
         try:
-            beside = read_sidecar(path)
-            description = beside
-            if "meta" in arrays:
+            if "meta" not in arrays:
+                description = read_sidecar(path)
+            else:
                 description = _read_meta(arrays.pop("meta"))
                 if not description.get("splits"):
-                    description = {**description, "splits": beside.get("splits", {})}
+                    description = {**description, "splits": read_sidecar(path).get("splits", {})}
             return cls.from_arrays(arrays, description, skeleton, fps)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None

@@ -79,8 +79,11 @@ class Views:
 
     def share_outside(self) -> float:
         """Of the joints, how many lie beside a square image: none of people in front of the cameras."""
-        places = self.keypoints_2d[..., :2]
-        return float((places.abs() > 1).any(dim=-1).float().mean())
+        outside = 0
+        for clip in self.clips:  # one by one, since the whole may be larger than memory
+            places = self.keypoints_2d[clip.rows][..., :2]
+            outside += int((places.abs() > 1).any(dim=-1).sum())
+        return outside / self.keypoints_2d[..., 0].numel()
 
 
 def fixed_views(

@@ -58,8 +58,7 @@ def _table(p: float, dtype: torch.dtype) -> Tensor:
     times = happens.sum(dim=1)
     shares = (1.0 - rare) ** (_AT_ONCE - times) * rare**times
     # Rounding the sums, not the shares, makes neither the whole nor any part of it too long or too short.
-    rows = (
-        (shares.double().cumsum(dim=0) * _ROWS).round().long().diff(prepend=torch.zeros(1, dtype=torch.long))
-    )
+    ends = (shares.double().cumsum(dim=0) * _ROWS).round().long()
+    rows = ends.diff(prepend=ends.new_zeros(1))
     kept = (happens if p > 0.5 else 1 - happens).repeat_interleave(rows, dim=0)
     return (kept / kept.double().mean()).to(dtype)

@@ -443,6 +443,8 @@ def test_splits_beside_a_file_that_says_all_else(tmp_path, skeleton):
     own = dataclasses.replace(motion, splits={"test": (first,)})
     own.save(tmp_path / "motion.npz")
     assert MotionSet.load(tmp_path / "motion.npz").splits == own.splits
+    (tmp_path / "splits.json").write_text("{")
+    assert MotionSet.load(tmp_path / "motion.npz").splits == own.splits, "which is all it takes"
 
 
 def test_a_skeleton_without_bones_changes_nothing(skeleton):
