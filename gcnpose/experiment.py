@@ -22,9 +22,8 @@ from gcnpose.config import (
 )
 from gcnpose.errors import InputError
 from gcnpose.resources import resource_folder
-from gcnpose.settings import Fault, check, distinct, not_empty, overlap, read_settings
+from gcnpose.settings import Fault, check, distinct, flatten, not_empty, overlap, read_settings
 from gcnpose.skeleton import Skeleton, available_graphs
-from gcnpose.tracking import flatten
 
 Metric = Literal[
     "mpjpe_mm",

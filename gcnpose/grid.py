@@ -40,8 +40,9 @@ from gcnpose.results import (
     write_tables,
 )
 from gcnpose.run import CONFIG, SKELETON, write_settings
+from gcnpose.settings import flatten
 from gcnpose.skeleton import Skeleton
-from gcnpose.tracking import Tracker, flatten, shared_run
+from gcnpose.tracking import Tracker, shared_run
 
 RESULT, LOG, LOCK = "result.json", "log.txt", "lock"
 PARENT_TAG = "grid"

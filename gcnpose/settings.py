@@ -95,6 +95,17 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def flatten(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def _put(content: dict[str, Any], keys: list[str], value: Any) -> str | None:
     """Puts a value at a nested key in place; gives the part of the key that holds something else, if any."""
     for depth, key in enumerate(keys[:-1], start=1):

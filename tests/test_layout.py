@@ -16,7 +16,7 @@ LAYERS = (
     ("skeleton", "config"),
     ("nn", "loss", "muon", "metrics", "data", "keypoints", "viz"),
     ("build",),
-    ("checkpoint", "served_model", "tracking"),
+    ("checkpoint", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),
     ("scoring",),
     ("run", "second_stage"),

@@ -30,11 +30,11 @@ from gcnpose import tracking
 from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
 from gcnpose.nn import UGCN
+from gcnpose.settings import flatten
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import (
     Tracker,
     environment,
-    flatten,
     photograph_comparison,
     serve_ui,
     shared_run,
@@ -184,7 +184,7 @@ def logged(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking.logger, "warning", lambda *message: warned.append(message))
+        patch.setattr(tracking.network.logger, "warning", lambda *message: warned.append(message))
         with Tracker.start(config(uri), "model", {"a": 1}) as tracker:
             tracker.log_model(trained, torch.rand(2, 8, 17, 2))
         assert "MLFLOW_TRACKING_URI" not in os.environ
@@ -418,7 +418,7 @@ with Tracker.start(TrackingConfig(enabled=False), "none", {"a": 1}) as tracker, 
         assert one.run_id is None
 assert "mlflow" not in sys.modules
 """
-    paths = os.pathsep.join([str(Path(tracking.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(tracking.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     subprocess.run(
         [sys.executable, "-c", script], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}
     )
@@ -545,7 +545,7 @@ def run_without(uri: str, caplog: pytest.LogCaptureFixture) -> str:
 def test_a_server_that_is_down_costs_one_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in tracking._PATIENCE:
+    for name in tracking.store._PATIENCE:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     begin = time.monotonic()
@@ -628,7 +628,7 @@ def test_a_store_that_cannot_be_used_costs_one_warning(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tracking, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(tracking.store, "_LOCK_SECONDS", 0.1)
     (tmp_path / "file").write_text("this is no database " * 100)
     other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
     try:
@@ -737,7 +737,7 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "pathlib.Path(picture).write_text(sys.argv[-1])\n"
     )
     path.chmod(0o755)
-    monkeypatch.setattr(tracking, "_BROWSERS", ("nothing-of-this-name", str(path)))
+    monkeypatch.setattr(tracking.pages, "_BROWSERS", ("nothing-of-this-name", str(path)))
     return path
 
 
@@ -758,7 +758,7 @@ def test_a_picture_of_the_comparison(
         served.append((uri, port))
         yield
 
-    monkeypatch.setattr(tracking, "_server", server)
+    monkeypatch.setattr(tracking.pages, "_server", server)
     picture = tmp_path / "compare.png"
     photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture, 5123)
     address = unquote(picture.read_text())
@@ -775,7 +775,7 @@ def test_a_picture_of_the_comparison(
     browser.write_text("#!/bin/sh\n")
     with pytest.raises(RunError, match=r"^the browser took no picture of http://127"):
         photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture)
-    monkeypatch.setattr(tracking, "_BROWSERS", ("nothing-of-this-name",))
+    monkeypatch.setattr(tracking.pages, "_BROWSERS", ("nothing-of-this-name",))
     with pytest.raises(InputError, match="none of nothing-of-this-name is installed"):
         photograph_comparison(config(tracking_uri), {"experiment": "table1"}, picture)
 
