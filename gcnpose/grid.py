@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -44,7 +43,7 @@ from gcnpose.settings import flatten
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker, shared_run
 
-RESULT, LOG, LOCK = "result.json", "log.txt", "lock"
+RESULT, LOG = "result.json", "log.txt"
 PARENT_TAG = "grid"
 """Tag of the run in MLflow that the machines of an experiment share; its value is the experiment's name."""
 POLL_SECONDS = 0.2
@@ -69,10 +68,7 @@ Launch = Callable[[Sequence[str], Step, int], Process]
 def start_process(arguments: Sequence[str], step: Step, beside: int) -> subprocess.Popen[bytes]:
     """Begins a command in a process of its own, whose lines go into the step's log."""
     threads = str(max((os.cpu_count() or 1) // (beside + 1), 1))
-    # The lock is the child's as soon as it runs, and ends with it however that ends: two commands that run
-    # the same experiment never train in one folder.
-    with (step.folder / LOCK).open("w") as lock, (step.folder / LOG).open("ab") as log:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (step.folder / LOG).open("ab") as log:
         # A shell has its background commands ignore SIGINT, and a child would inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -82,7 +78,6 @@ def start_process(arguments: Sequence[str], step: Step, beside: int) -> subproce
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**({"OMP_NUM_THREADS": threads} if beside else {}), **os.environ},
-                pass_fds=(lock.fileno(),),
                 start_new_session=True,  # Ctrl-C reaches it once: from here
             )
         finally:
@@ -237,8 +232,6 @@ class _Grid:
             if step.trained is None and not (step.folder / CONFIG).is_file():
                 write_settings(step.folder, step.config, Skeleton.load(step.config.skeleton))
             process = self.launch(self._arguments(step), step, self.jobs - 1)
-        except BlockingIOError:
-            self._fail(group, provenance, f"another process is at work in {step.folder}")
         except OSError as error:
             self._fail(group, provenance, f"cannot be run: {error}")
         else:

@@ -1,7 +1,6 @@
 """Experiments run step by step: done ones left alone, failed and interrupted ones taken up again, shards."""
 
 import contextlib
-import fcntl
 import io
 import json
 import shutil
@@ -19,7 +18,8 @@ from gcnpose.checkpoint import load_checkpoint
 from gcnpose.cli import main
 from gcnpose.errors import InputError, RunError
 from gcnpose.experiment import Experiment, Step, load_experiment, make_plan
-from gcnpose.grid import LOCK, LOG, RESULT, duration, run_experiment, start_process
+from gcnpose.grid import LOG, RESULT, duration, run_experiment, start_process
+from gcnpose.processes import ALONE
 from gcnpose.tracking import Tracker
 from tests.experiments import small_experiment
 from tests.motions import small_motion
@@ -224,10 +224,11 @@ def test_a_cell_that_another_process_works_on(tmp_path: Path) -> None:
     experiment = write(tmp_path, TRAINED[:1], rows=ROWS[1:])
     folder = tmp_path / "runs" / "grid" / "inner-2-seed0"
     folder.mkdir(parents=True)
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match=rf"another process is at work in {folder}$"):
-            run_experiment(experiment, "", results=tmp_path, say=lambda line: None)
+    with (
+        run._alone_in(folder, ALONE),
+        pytest.raises(RunError, match=rf"inner-2-seed0: {folder}: another process trains there$"),
+    ):
+        run_experiment(experiment, "", results=tmp_path, say=lambda line: None)
 
 
 # Interruptions
@@ -259,8 +260,8 @@ def test_an_interrupted_cell_goes_on(finished: Path, tmp_path: Path, monkeypatch
             run_experiment(experiment, "", results=tmp_path, say=lambda line: None, launch=start)
     assert signal.signal(signal.SIGINT, signal.default_int_handler) == signal.SIG_IGN
     assert "gcnpose: interrupted; `train --resume " in (folder / LOG).read_text()
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nothing runs there any more
+    with run._alone_in(folder, ALONE):  # nothing runs there any more
+        pass
     assert not (folder / RESULT).exists()
 
     # As if it had been stopped after the first of two epochs.
