@@ -407,17 +407,12 @@ def _draw(experiment: Experiment, entries: Sequence[Entry], path: Path) -> None:
         draw_bars(bars, path, experiment.title)
         return
     names = [column.name for column in experiment.columns]
-    ticks = None
-    try:
-        places = [float(name) for name in names]
-    except ValueError:
-        places, ticks = list(map(float, range(len(names)))), names
     lines = {}
     for metric in metrics:
         lines[TITLES[metric]] = {
             row.name: [
                 Point(
-                    summarise(entries, row.name, name, experiment.x).mean if experiment.x else places[column],
+                    summarise(entries, row.name, name, experiment.x).mean if experiment.x else column,
                     *summarise(entries, row.name, name, metric)[:2],
                     _figure(row.published, column) if metric == experiment.metrics[0] else math.nan,
                 )
@@ -426,7 +421,7 @@ def _draw(experiment: Experiment, entries: Sequence[Entry], path: Path) -> None:
             for row in experiment.rows
         }
     axis = TITLES[experiment.x] if experiment.x else experiment.columns_are
-    draw_lines(lines, path, experiment.title, axis, None if experiment.x else ticks)
+    draw_lines(lines, path, experiment.title, axis, None if experiment.x else names)
 
 
 def _figure(published: Sequence[float | None], position: int) -> float:

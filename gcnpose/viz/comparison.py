@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -42,19 +43,20 @@ def draw_lines(
         axis_title: What the places are.
         ticks: What stands at the places 0, 1, 2, ...; None: their values.
     """
-    figure, axes = _figure(len(panels), 4.0, title)
+    figure, axes = _figure(len(panels), 4.0, title, wrap=3)
     for axis, (metric, lines) in zip(axes, panels.items(), strict=True):
         for number, (name, points) in enumerate(lines.items()):
             colour = COLOURS[number % len(COLOURS)]
-            places, values, spreads, published = zip(*points, strict=True)
-            axis.errorbar(
-                places, values, spreads, marker="o", capsize=3 * any(spreads), color=colour, label=name
-            )
-            axis.plot(places, published, linestyle="--", marker=".", color=colour, alpha=0.6)
+            ours = [(p.place, p.value, p.spread) for p in points if not math.isnan(p.place + p.value)]
+            others = [(p.place, p.published) for p in points if not math.isnan(p.place + p.published)]
+            places, values, spreads = zip(*ours, strict=True) if ours else ((), (), ())
+            caps = 3 * any(spreads)
+            axis.errorbar(places, values, spreads, marker="o", capsize=caps, color=colour, label=name)
+            axis.plot(*zip(*others, strict=True), linestyle="--", marker=".", color=colour, alpha=0.6)
         axis.set(xlabel=axis_title, ylabel=metric)
         if ticks is not None:
             axis.set_xticks(range(len(ticks)), ticks)
-        _legend(axis, _any_published(lines.values()))
+    _legend(figure, axes, any(_any_published(lines.values()) for lines in panels.values()))
     figure.savefig(path, format="png")
 
 
@@ -67,7 +69,7 @@ def draw_bars(panels: Mapping[str, Mapping[str, Point]], path: str | Path, title
         title: Above all.
     """
     bars = max(len(points) for points in panels.values())
-    figure, axes = _figure(len(panels), 1.2 + 0.4 * bars, title)
+    figure, axes = _figure(len(panels), 1.2 + 0.4 * bars, title, wrap=len(panels))
     for number, (axis, (metric, points)) in enumerate(zip(axes, panels.items(), strict=True)):
         _, values, spreads, published = zip(*points.values(), strict=True)
         places = range(len(points))
@@ -85,21 +87,26 @@ def draw_bars(panels: Mapping[str, Mapping[str, Point]], path: str | Path, title
     figure.savefig(path, format="png")
 
 
-def _figure(panels: int, height: float, title: str) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(5.0 * panels + 1.0, height), dpi=100, layout="constrained")
+def _figure(panels: int, height: float, title: str, wrap: int) -> tuple[Figure, list[Axes]]:
+    """Panels of a height in inches, so many in a row."""
+    rows, columns = -(-panels // wrap), min(panels, wrap)
+    figure = Figure(figsize=(5.0 * columns + 1.0, height * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(panels)]
 
 
 def _any_published(series: Iterable[Iterable[Point]]) -> bool:
     return any(not math.isnan(point.published) for points in series for point in points)
 
 
-def _legend(axis: Axes, published: bool) -> None:
-    handles, labels = axis.get_legend_handles_labels()
+def _legend(figure: Figure, axes: Sequence[Axes], published: bool) -> None:
+    """One for all panels, below them."""
+    named: dict[str, Artist] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
     if published:
-        handles.append(Line2D([], [], linestyle="--", marker=".", color=PUBLISHED_COLOUR))
-        labels.append("published")
-    if len(handles) > 1:
-        axis.legend(handles, labels, frameon=False, fontsize=8)
+        named["published"] = Line2D([], [], linestyle="--", marker=".", color=PUBLISHED_COLOUR)
+    if len(named) > 1:
+        figure.legend(named.values(), named, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
