@@ -117,7 +117,8 @@ def run_experiment(
     plan = make_plan(experiment)
     groups = plan.shard(*shard)
     _refuse_changed(groups)
-    others, known = read_others(results / f"{experiment.name}.csv", plan), known_results(results)
+    file, known = results / f"{experiment.name}.csv", known_results(results)
+    read_others(file, plan)
     tracking = plan.groups[0][0].config.tracking
     parent, shared = _parent(tracking, experiment)
     done = _results(plan, shared, known)
@@ -130,14 +131,17 @@ def run_experiment(
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
             _share(plan, done, shared, tracker)
-            grid = _Grid(plan, pending, command, jobs, say, launch, tracker)
+            grid = _Grid(plan, pending, done, command, jobs, say, launch, tracker)
             failed = grid.run(total)
             if tracking.enabled:
                 try:
                     shared = _parent(tracking, experiment)[1]
                 except InputError as error:
                     say(f"{error}; the table has the results of this machine only")
-            _conclude(plan, {**_results(plan, shared, known), **failed}, others, results, say, tracker)
+            done = _results(plan, shared, known)
+            lost = {name: result for name, result in failed.items() if _is_missing(name, done)}
+            # Read again: another command may have put results of other seeds there meanwhile.
+            _conclude(plan, {**done, **lost}, read_others(file, plan), results, say, tracker)
     except KeyboardInterrupt:
         raise RunError("interrupted; the same command goes on") from None
     if failed:
@@ -181,6 +185,7 @@ class _Grid:
         self,
         plan: Plan,
         groups: list[list[Step]],
+        done: Mapping[str, Result],
         command: str,
         jobs: int,
         say: Callable[[str], None],
@@ -189,6 +194,7 @@ class _Grid:
     ) -> None:
         self.plan = plan
         self.waiting = groups
+        self.done = done
         self.command = command
         self.jobs = jobs
         self.launch = launch
@@ -290,7 +296,8 @@ class _Grid:
 
     def _note(self, step: Step, reason: str, provenance: Provenance) -> None:
         self.failed[step.name] = result = failure(step, reason, provenance)
-        self._publish(step, result)
+        if _is_missing(step.name, self.done):  # a training may be done again for another evaluation
+            self._publish(step, result)
         self._report(step, f"FAILED: {reason}")
 
     def _publish(self, step: Step, result: Result) -> None:
@@ -375,9 +382,9 @@ def _pending(groups: Sequence[list[Step]], done: Mapping[str, Result], runs: Pat
     """The steps without a result; a training too, if evaluations of it are pending and it is nowhere here."""
     pending = []
     for training, *evaluations in groups:
-        left = [step for step in evaluations if _is_pending(step, done)]
+        left = [step for step in evaluations if _is_missing(step.name, done)]
         trained = _trained(training, runs) if left else None
-        if _is_pending(training, done) or (left and trained is None):
+        if _is_missing(training.name, done) or (left and trained is None):
             left = [training, *left]
         else:
             left = [replace(step, trained=trained) for step in left]
@@ -394,8 +401,8 @@ def _trained(training: Step, runs: Path) -> Path | None:
     return None
 
 
-def _is_pending(step: Step, done: Mapping[str, Result]) -> bool:
-    return step.name not in done or done[step.name].failure != ""
+def _is_missing(name: str, results: Mapping[str, Result]) -> bool:
+    return name not in results or results[name].failure != ""
 
 
 def _refuse_changed(groups: Sequence[list[Step]]) -> None:

@@ -183,8 +183,7 @@ def read_csv(path: Path, experiment: Experiment) -> list[Entry]:
     entries = _read_rows(path)
     for entry in entries:
         if not _has_cell(experiment, entry):
-            cell = " ".join(filter(None, (entry.row, entry.column)))
-            raise InputError(f"{path}: {experiment.name} has no cell {cell!r} any more; run it again")
+            raise InputError(f"{path}: {experiment.name} has no cell {_cell_name(entry)!r}")
     return entries
 
 
@@ -192,27 +191,35 @@ def read_others(path: Path, plan: Plan) -> list[Entry]:
     """What :func:`write_csv` wrote of seeds that are not planned now, to be kept; failures are not.
 
     Raises:
-        InputError: if there are results of planned cells that were made with other settings or motion, and
-            would be lost; or the file is damaged.
+        InputError: if results would be lost, of planned cells with other settings or motion, or of cells that
+            the experiment does not have; or the file is damaged.
     """
     if not path.exists():
         return []
     planned = {(cell.row, cell.column, cell.seed): cell.step for cell in plan.cells}
-    others, changed = [], []
+    others, changed, gone = [], [], []
     for entry in _read_rows(path):
-        if entry.result.failure or not _has_cell(plan.experiment, entry):
-            continue
         step = planned.get((entry.row, entry.column, entry.seed))
-        if step is None:
+        if entry.result.failure:
+            continue
+        if not _has_cell(plan.experiment, entry):
+            gone.append(f"{_cell_name(entry)} seed {entry.seed}")
+        elif step is None:
             others.append(entry)
         elif not step.accepts(entry.result.digest):
             changed.append(step.label)
-    if changed:
+    faults = [f"made with other settings or motion: {', '.join(changed)}"] if changed else []
+    faults += [f"of cells that the experiment does not have: {', '.join(gone)}"] if gone else []
+    if faults:
         raise InputError(
-            f"{path}: made with other settings or motion: {', '.join(changed)}. "
+            f"{path}: {'; '.join(faults)}. "
             "Another name=... begins a new experiment; without the file this one begins anew."
         )
     return others
+
+
+def _cell_name(entry: Entry) -> str:
+    return " ".join(filter(None, (entry.row, entry.column)))
 
 
 def _has_cell(experiment: Experiment, entry: Entry) -> bool:
@@ -352,7 +359,7 @@ def make_notes(experiment: Experiment, entries: Sequence[Entry]) -> list[str]:
             f"scored: {'; or '.join(dict.fromkeys(entry.result.scored for entry in scored))}",
         ]
     notes += [
-        f"failed: {' '.join(filter(None, entry[:2]))} seed {entry.seed}: {entry.result.failure}"
+        f"failed: {_cell_name(entry)} seed {entry.seed}: {entry.result.failure}"
         for entry in entries
         if entry.result.failure
     ]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
 
-LAST, CONFIG, SKELETON = "last.pt", "config.yaml", "skeleton.yaml"
+LAST, CONFIG, SKELETON, LOCK = "last.pt", "config.yaml", "skeleton.yaml", "lock"
 LARGEST_SHARE_OUTSIDE = 0.1
 """CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
 LARGEST_BONE_CHANGE = 0.01
@@ -151,18 +150,21 @@ def _alone_in(folder: Path, processes: Processes) -> Iterator[None]:
     if not processes.is_first or not folder.is_dir():
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"{folder}: another process trains there") from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+    path = folder / LOCK
+    with ExitStack() as stack:
+        try:
+            # A file open for writing: network file systems keep no other locks between machines.
+            file = stack.enter_context(path.open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process trains there") from None
+        except OSError:  # nothing can be written there, or the file system has no locks
+            pass
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_settings(folder: Path, config: Config, skeleton: Skeleton) -> None:

@@ -105,6 +105,10 @@ def test_resume(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) 
     assert list(Path("runs").iterdir()) == [folder]
     assert load_checkpoint(folder / "last.pt")["epoch"] == 3
     assert main(["train", "--resume", str(folder)]) == 0
+    assert main(["train", "--resume", "tracking.system_metrics=false"]) == 0, "the newest, with an override"
+    assert fails(2, "train", "--resume", "train.epochs=2").startswith(
+        "override 'train.epochs=2': a run goes on"
+    )
 
 
 def interrupt(*arguments: object) -> None:

@@ -157,10 +157,16 @@ def test_finished_cells_are_left_alone(finished: Path, tmp_path: Path) -> None:
 
 def test_another_seed_and_another_cell_are_all_that_is_run(finished: Path, tmp_path: Path) -> None:
     copy(finished, tmp_path)
-    steps, said = go(write(tmp_path, TRAINED[:1], "seeds=[0, 1]"), tmp_path)
+    (tmp_path / "results").rename(tmp_path / "old")
+    narrow = write(tmp_path, TRAINED[:1], "seeds=[0, 1]")
+    steps, said = go(narrow, tmp_path)
     assert steps == ["cross-2-seed1", "inner-2-seed1"]
     assert said[0] == "2 of 4 cells are done already"
     assert "±" in table(tmp_path)[0][1]
+    wide = [*TRAINED, {"name": "8", "overrides": ["loss.intervals=[8]"]}]
+    steps, said = go(write(tmp_path, wide), tmp_path)
+    assert steps == ["cross-8-seed0", "inner-8-seed0"]
+    assert said[0] == "4 of 6 cells are done already"
 
 
 def test_evaluations_use_the_training_they_share(tmp_path: Path) -> None:
@@ -328,6 +334,34 @@ def test_other_seeds_stay(finished: Path, tmp_path: Path) -> None:
     assert (tmp_path / "results" / "grid.csv").read_text().splitlines() == lines[:1] + lines[5:] + lines[1:5]
 
 
+def test_other_seeds_of_another_command_stay(finished: Path, tmp_path: Path) -> None:
+    """That was at work at the same time."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    ended = (tmp_path / "results" / "grid.csv").read_text()
+    (tmp_path / "results" / "grid.csv").unlink()
+
+    class Beside(InProcess):
+        def __call__(self, arguments: Sequence[str], step: Step, beside: int) -> Ended:
+            (tmp_path / "results" / "grid.csv").write_text(ended)
+            return super().__call__(arguments, step, beside)
+
+    go(write(tmp_path, TRAINED, "seeds=[1]"), tmp_path, Beside())
+    assert (tmp_path / "results" / "grid.csv").read_text().splitlines()[5:] == ended.splitlines()[1:]
+
+
+def test_a_result_outlives_a_training_that_is_done_again(tmp_path: Path) -> None:
+    """For another evaluation, since the folder is gone; it fails."""
+    go(write(tmp_path, EVALUATED[:1]), tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    ((_, before),) = [row for row in table(tmp_path) if row[0] == "cross"]
+    failing = InProcess(fails=["cross-seed0"])
+    with pytest.raises(
+        RunError, match=r"^2 of 4 cells failed: cross-seed0: it was to fail; cross-seed0/cros"
+    ):
+        go(write(tmp_path, EVALUATED), tmp_path, failing)
+    assert table(tmp_path)[0] == ["cross", before, "failed"]
+
+
 @pytest.mark.parametrize("damage", ["<<<<<<< HEAD", "cross,4,0,fifty"])
 def test_no_result_is_lost(finished: Path, tmp_path: Path, damage: str) -> None:
     """Neither those of other settings nor those of a damaged file."""
@@ -338,6 +372,10 @@ def test_no_result_is_lost(finished: Path, tmp_path: Path, damage: str) -> None:
         InputError, match=r"grid.csv: made with other settings or motion: cross 2 seed 0, cro"
     ):
         go(write(tmp_path, TRAINED, "train.epochs=3"), tmp_path)
+    with pytest.raises(
+        InputError, match=r"grid.csv: of cells that the experiment does not have: cross 4 seed 0, inner 4"
+    ):
+        go(write(tmp_path, TRAINED[:1]), tmp_path)
     first, *others = text.splitlines()
     for name in ("grid.csv", "other.csv"):
         damaged = "\n".join([first, damage, *others])
@@ -433,7 +471,7 @@ def test_the_time_left_after_an_interruption(tmp_path: Path, monkeypatch: pytest
     clock = iter([0.0, 60.0])
     monkeypatch.setattr(grid.time, "monotonic", lambda: next(clock))
     groups = [list(group) for group in plan.groups]
-    cells = grid._Grid(plan, groups, "", 1, print, lambda *_: Ended(0), Tracker())
+    cells = grid._Grid(plan, groups, {}, "", 1, print, lambda *_: Ended(0), Tracker())
     folder = groups[0][0].folder
     folder.mkdir(parents=True)
     (folder / "history.csv").write_text("epoch\n1\n")

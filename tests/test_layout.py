@@ -1,10 +1,14 @@
 """Which module may import which."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import gcnpose
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gcnpose"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -106,3 +110,19 @@ def test_slow_libraries_are_imported_late(path: Path) -> None:
     late = tuple(f"{module}." for module in LATE if module not in allowed)
     early = [imported for imported in imports_on_import(path) if f"{imported}.".startswith(late)]
     assert not early, f"{name(path)} imports {early} at module level"
+
+
+def test_a_command_that_only_helps_is_quick() -> None:
+    """PyTorch takes seconds to import."""
+    script = "import sys, gcnpose.cli; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=PACKAGE.parent)
+
+
+@pytest.mark.parametrize("name", gcnpose.__all__)
+def test_what_the_package_offers(name: str) -> None:
+    assert getattr(gcnpose, name) is not None
+
+
+def test_what_it_does_not_offer() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'gcnpose' has no attribute 'nothing'$"):
+        _ = gcnpose.nothing  # type: ignore[attr-defined]

@@ -168,9 +168,9 @@ def test_csv_of_another_experiment(tmp_path: Path) -> None:
         read_csv(path, GRID)
     write_csv(FULL, path)
     renamed = dataclasses.replace(GRID, columns=(Column("8"), Column("13")))
-    with pytest.raises(InputError, match=r"grid\.csv: grid has no cell 'cross 12' any more; run it again"):
+    with pytest.raises(InputError, match=r"grid\.csv: grid has no cell 'cross 12'$"):
         read_csv(path, renamed)
-    with pytest.raises(InputError, match="grid has no cell 'cross 8' any more"):
+    with pytest.raises(InputError, match=r"grid has no cell 'cross 8'$"):
         read_csv(path, LIST)
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"grid\.csv: damaged, or not the results of an experiment"):

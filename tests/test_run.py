@@ -520,6 +520,17 @@ def test_a_resumed_run_goes_on_in_its_record(tracked: tuple[Any, Any]) -> None:
     assert epochs_of(client, logged.info.run_id, "train/loss") == [1, 2, 3]
 
 
+def test_the_record_goes_on_after_a_session_without_it(tracked: tuple[Any, Any]) -> None:
+    config, client = tracked
+    folder, _ = interrupted(config, say=stop_after(1))
+    with pytest.raises(RunError):
+        resume(folder, stop_after(2), overrides=["tracking.uri=http://127.0.0.1:9"])
+    resume(folder, quiet, overrides=[f"tracking.uri={config.tracking.uri}"])
+    (logged,) = runs_of(client)
+    assert logged.info.status == "FINISHED"
+    assert epochs_of(client, logged.info.run_id, "train/loss") == [1, 2, 3]
+
+
 def test_a_record_that_was_lost_is_written_anew(
     tracked: tuple[Any, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

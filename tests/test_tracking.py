@@ -127,12 +127,8 @@ def test_files_tables_and_motion_are_logged(
     tracking_uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "config.yaml").write_text("name: x")
-    (tmp_path / "graphs").mkdir()
-    (tmp_path / "graphs" / "h36m17.yaml").write_text("name: h36m17")
     with Tracker.start(config(tracking_uri), "files", {}) as tracker:
-        paths = [tmp_path / name for name in ("config.yaml", "lost.png", "graphs")]
-        tracker.log_files(*paths, folder="inputs")
-        tracker.log_files(tmp_path / "config.yaml")
+        tracker.log_files(tmp_path / "lost.png", tmp_path / "config.yaml")
         tracker.log_table({"action": ["Walking", "Eating"], "mpjpe_mm": [40.0, 50.5]}, "per_action.json")
         tracker.log_motion("cmu17", "data/cmu17.npz", "ab" * 32, "train", {"frames": 1200})
     assert messages(caplog) == [f"{tmp_path / 'lost.png'} does not exist and was not logged"]
@@ -140,12 +136,7 @@ def test_files_tables_and_motion_are_logged(
     store = client(tracking_uri)
     artifacts = tmp_path / "mlartifacts" / "gcnpose" / tracker.run_id / "artifacts"
     found = {path.relative_to(artifacts).as_posix() for path in artifacts.rglob("*") if path.is_file()}
-    assert found == {
-        "config.yaml",
-        "inputs/config.yaml",
-        "inputs/graphs/h36m17.yaml",
-        "per_action.json",
-    }
+    assert found == {"config.yaml", "per_action.json"}
     table = json.loads((artifacts / "per_action.json").read_text())
     assert table == {"columns": ["action", "mpjpe_mm"], "data": [["Walking", 40.0], ["Eating", 50.5]]}
     inputs: Any = store.get_run(tracker.run_id).inputs
@@ -434,12 +425,12 @@ def test_the_store_is_the_configs_or_the_environments_or_local(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somewhere:5000")
     assert (
-        tracking.tracking_uri(config("sqlite:///a/b.db?timeout=1"))
+        tracking.store.tracking_uri(config("sqlite:///a/b.db?timeout=1"))
         == f"sqlite:///{tmp_path}/a/b.db?timeout=1"
     )
-    assert tracking.tracking_uri(config(None)) == "http://somewhere:5000"
+    assert tracking.store.tracking_uri(config(None)) == "http://somewhere:5000"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking.tracking_uri(config(None)) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking.store.tracking_uri(config(None)) == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_artifacts_lie_beside_the_database(
@@ -451,7 +442,7 @@ def test_artifacts_lie_beside_the_database(
     shutil.copy(migrated_database, folder / "mlflow.db")
     (tmp_path / "note.txt").write_text("hello")
     monkeypatch.chdir(folder)
-    uri = tracking.tracking_uri(config("sqlite:///mlflow.db"))
+    uri = tracking.store.tracking_uri(config("sqlite:///mlflow.db"))
     monkeypatch.chdir(elsewhere)
     with Tracker.start(config(uri, experiment="a/b: c#"), "run", {}) as tracker:
         tracker.log_files(tmp_path / "note.txt")
@@ -673,6 +664,12 @@ def test_the_environment_names_the_commit(
     assert (clean["mlflow.source.git.commit"], clean["mlflow.source.git.dirty"]) == (commit, "false")
     (tmp_path / "code.py").write_text("2")
     assert environment()["mlflow.source.git.dirty"] == "true"
+    git("checkout", "--", ".")
+    for name in ("results/table1.csv", "docs/page.md"):
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    git("add", "results", "docs")
+    assert environment()["mlflow.source.git.dirty"] == "false", "experiments write them"
 
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "mlflow.source.git.commit" not in environment()

@@ -37,13 +37,14 @@ def _run(options: argparse.Namespace) -> None:
     tags = tags_of(options)
     with joined() as processes:
         if options.resume is not None:
-            overrides = [*filter(None, (options.config,)), *options.overrides]
+            run, overrides = options.resume, [*filter(None, (options.config,)), *options.overrides]
+            if "=" in run and not Path(run).exists():  # no RUN, but what would follow it
+                run, overrides = "", [run, *overrides]
             if overrides and "=" not in overrides[0]:
                 raise InputError(
                     "--resume takes a run folder and no config: a run goes on with the one it began with"
                 )
-            named = Path(options.resume) if options.resume else None
-            folder = named or processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
+            folder = Path(run) if run else processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
             resume(folder, say, tags, processes, overrides)
         elif options.config is None:
             raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")

@@ -3,9 +3,9 @@
 What MLflow cannot take, because the server is down or the disk full, costs the run one warning and no result.
 """
 
-from gcnpose.tracking.environment import environment
+from gcnpose.tracking.origin import environment
 from gcnpose.tracking.pages import photograph_comparison, serve_ui
-from gcnpose.tracking.store import shared_run, tracking_uri
+from gcnpose.tracking.store import shared_run
 from gcnpose.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "environment", "photograph_comparison", "serve_ui", "shared_run", "tracking_uri"]
+__all__ = ["Tracker", "environment", "photograph_comparison", "serve_ui", "shared_run"]

@@ -18,8 +18,8 @@ from torch import Tensor
 from gcnpose.config import TrackingConfig
 from gcnpose.nn import LiftingNetwork
 from gcnpose.settings import flatten
-from gcnpose.tracking.environment import environment
 from gcnpose.tracking.network import log_network
+from gcnpose.tracking.origin import environment
 from gcnpose.tracking.store import (
     connect,
     experiment_id_of,
@@ -63,7 +63,8 @@ class Tracker:
     later calls, because a server that hangs would cost as long again each time.
 
     Attributes:
-        run_id: The run's id, for `start` to resume it; None where no run was begun.
+        run_id: The run's id, for `start` to resume it, also where this tracker could not go on with it; None
+            where no run was begun.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class Tracker:
             run_id: Run to go on with. If the store does not have it, a warning says so and a new run begins.
         """
         tracker = cls()
+        tracker.run_id = run_id
         if config.enabled:
             tracker._uri = str(config.uri)
             try:
@@ -128,19 +130,11 @@ class Tracker:
             self.log_history([row for row in rows if int(row[step_key]) not in there], step_key)
 
     @_harmless
-    def log_files(self, *paths: Path, folder: str | None = None) -> None:
-        """Stores files, and folders with all that is in them; warns of one that is missing.
-
-        Args:
-            paths: What to store, under its own name.
-            folder: Folder of the run to put it in; None: its top.
-        """
+    def log_files(self, *paths: Path) -> None:
+        """Stores files under their names; warns of one that is missing."""
         for path in paths:
-            if path.is_dir():
-                inside = "/".join(filter(None, (folder, path.name)))
-                self._client.log_artifacts(self.run_id, str(path), inside)
-            elif path.exists():
-                self._client.log_artifact(self.run_id, str(path), folder)
+            if path.exists():
+                self._client.log_artifact(self.run_id, str(path))
             else:
                 logger.warning("%s does not exist and was not logged", path)
 

@@ -1,4 +1,4 @@
-"""What a run depends on beside its config."""
+"""Where a run is from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def environment() -> dict[str, str]:
     """What a run depends on beside its config, by the names of the tags: commit, versions, hardware, command.
 
     The commit is the working folder's, if that is in a checkout; ``mlflow.source.git.dirty`` says whether a
-    tracked file differs from it.
+    tracked file differs from it, other than documents and results, which experiments write themselves.
     """
     found = {
         "mlflow.source.type": "LOCAL",
@@ -40,7 +40,8 @@ def environment() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     if commit is not None:
         found["mlflow.source.git.commit"] = commit
-        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        matter = ("--", ":(top)", ":(top,exclude)results", ":(exclude,glob,top)**/*.md")
+        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", *matter)
         if changes is not None:
             found["mlflow.source.git.dirty"] = str(changes != "").lower()
     return found
