@@ -213,10 +213,18 @@ def build_windows(
     """The training windows: of the fixed views, or of the motion seen anew each time.
 
     Raises:
-        InputError: if the motion has detected 2D and is to be seen anew.
+        InputError: if the motion has detected 2D and is to be seen anew; or the network takes scores, and all
+            of them are 1.
     """
     data = config.data
     noise = build_noise(config, motion.skeleton, device)
+    scores_vary = noise is not None or (data.views == "fixed" and _scores_vary(views))
+    if config.model.input_channels == 3 and not scores_vary:
+        raise InputError(
+            "model.input_channels: 3 takes scores, and those of the training are all 1. What never changes "
+            "teaches nothing, and the network is lost where it does: train with 2, on detected 2D with "
+            "scores, or with data.keypoints.noise.scale=1"
+        )
     if data.views == "fixed":
         if noise is not None:  # the views have noise already, the same each time
             views = _views(config, motion, None, store)
@@ -241,6 +249,10 @@ def build_windows(
         noise=noise,
         store=store,
     )
+
+
+def _scores_vary(views: Views) -> bool:
+    return any(bool((views.keypoints_2d[clip.rows][..., 2:] != 1).any()) for clip in views.clips)
 
 
 def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None, store: FrameStore | None) -> Views:

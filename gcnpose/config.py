@@ -216,7 +216,7 @@ class LossConfig:
     """The motion loss (Eq. 1-6); the defaults are the paper's."""
 
     operators: tuple[Operator, ...] = field(default=("cross",), metadata=distinct())
-    """Pairwise motion encodings, concatenated."""
+    """Pairwise motion encodings, whose losses are added."""
     intervals: tuple[int, ...] = field(
         default=(8, 12, 16, 24),
         metadata=check(

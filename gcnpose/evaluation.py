@@ -33,13 +33,15 @@ class Yardsticks:
 
     @classmethod
     def fit(cls, views: Views, chunk: int = 65536) -> Yardsticks:
-        """Least squares over every frame of the training views, in double precision."""
+        """Least squares over every valid frame of the training views, in double precision."""
         joints = views.skeleton.num_joints
         normal = torch.zeros(2 * joints + 1, 2 * joints + 1, dtype=torch.float64)
         moment = torch.zeros(2 * joints + 1, 3 * joints, dtype=torch.float64)
-        for keypoints_2d, pose_3d in zip(
-            views.keypoints_2d.split(chunk), views.pose_3d.split(chunk), strict=True
-        ):
+        for start in range(0, len(views.pose_3d), chunk):  # the whole may be larger than memory
+            rows = slice(start, start + chunk)
+            keypoints_2d, pose_3d = views.keypoints_2d[rows], views.pose_3d[rows]
+            if views.valid is not None:
+                keypoints_2d, pose_3d = keypoints_2d[views.valid[rows]], pose_3d[views.valid[rows]]
             features = _features(keypoints_2d)
             normal += features.T @ features
             moment += features.T @ pose_3d.flatten(1).double()
@@ -61,6 +63,13 @@ class Yardsticks:
 def _features(keypoints_2d: Tensor) -> Tensor:
     flat = keypoints_2d[..., :2].flatten(1).double()
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
+
+
+def _keypoints_error_px(views: Views) -> float:
+    """Mean over the valid frames of all clips."""
+    valid = torch.ones(len(views.pose_3d)) if views.valid is None else views.valid
+    frames = [int(valid[clip.rows].sum()) for clip in views.clips]
+    return sum(clip.error_px * count for clip, count in zip(views.clips, frames, strict=True)) / sum(frames)
 
 
 Lift = Callable[[list[Tensor]], list[Tensor]]
@@ -111,7 +120,7 @@ def evaluate(
         "clips": len(views.clips),
         "subjects": list(dict.fromkeys(clip.subject for clip in views.clips)),
         "keypoints": keypoints,
-        "keypoints_error_px": sum(clip.error_px * clip.frames for clip in views.clips) / lifted_frames,
+        "keypoints_error_px": _keypoints_error_px(views),
         "method": first,
         "headline": rounded(scores[first][protocol.mean]),
         **scores[first],

@@ -163,7 +163,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(
             name="mpi-inf-3dhp",
             rules=(
-                "the official ones, whose 3D is univ_annot3: predicted pelvis subtracted, valid frames; "
+                "the official ones, meant for univ_annot3: predicted pelvis subtracted, valid frames; "
                 "MPJPE over 17 joints, PCK (below 150 mm) and AUC (31 thresholds of 0 to 150 mm, so at most "
                 "96.77) over 14"
             ),

@@ -18,6 +18,7 @@ from gcnpose.data.views import Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate
 from gcnpose.inference import lift_whole, lift_windows
+from gcnpose.inference.sequences import was_played_at
 from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
@@ -54,6 +55,12 @@ def evaluate_checkpoint(
     say(
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
+    fps, trained_at = motion.common_fps, content.get("fps")
+    if fps and trained_at and not was_played_at(fps, trained_at, config.data.augment.tempo):
+        say(
+            f"the motion has {fps:g} frames per second, the training's had {trained_at:g}: it is lifted so, "
+            "while predict brings keypoints to the training's; MPJVE and acceleration are per frame"
+        )
     yardsticks = Yardsticks(**content["yardsticks"])
     refinement = restore_refinement(content, path)
     report = evaluate_model(
@@ -172,15 +179,24 @@ def _in_precision(config: Config, way: Lift) -> Lift:
     """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
 
     def lift(inputs: list[Tensor]) -> list[Tensor]:
-        with precision(config, inputs[0].device):
+        bf16 = config.evaluation.precision == "bf16"
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=bf16):
             return way(inputs)
 
     return lift
 
 
-def precision(config: Config, device: torch.device) -> torch.autocast:
-    """That of the evaluation, for a ``with`` statement."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.evaluation.precision == "bf16")
+def lift_once(config: Config, model: LiftingNetwork, views: Views, device: torch.device) -> list[Tensor]:
+    """Every clip in windows side by side, each frame lifted once; on the CPU."""
+    window, batch_size = config.data.window, config.evaluation.batch_size
+    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
+    way = _in_precision(
+        config,
+        lambda inputs: lift_windows(
+            model, views.skeleton, inputs, window, window, flip=False, batch_size=batch_size
+        ),
+    )
+    return [poses.cpu() for poses in way(inputs)]
 
 
 def evaluate_model(

@@ -11,11 +11,10 @@ from gcnpose.checkpoint import KEPT, load_checkpoint, restore_model, save_checkp
 from gcnpose.config import config_to_dict
 from gcnpose.evaluation import Yardsticks
 from gcnpose.files import check_writable
-from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory
 from gcnpose.refinement import some_clips, train_refinement
 from gcnpose.report import format_report, write_report
-from gcnpose.scoring import evaluate_model, log_scores, precision, same_network
+from gcnpose.scoring import evaluate_model, lift_once, log_scores, same_network
 
 REFINED = "refined.pt"
 
@@ -50,13 +49,8 @@ def refine_checkpoint(path: Path, overrides: Sequence[str], say: Any = print) ->
     motion = build_motion(config, skeleton, ("train", "test"))
     views = some_clips(build_views(config, motion["train"]), config.refinement.frames, config.seed)
     say(f"{path}: epoch {content['epoch']}, refined on {sum(clip.frames for clip in views.clips):,} frames")
-    inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    window, batch_size = config.data.window, config.evaluation.batch_size
-    with precision(config, device):
-        lifted = lift_windows(model, skeleton, inputs, window, window, flip=False, batch_size=batch_size)
-    refinement = train_refinement(
-        views, [poses.cpu() for poses in lifted], config.refinement, config.seed, device
-    )
+    lifted = lift_once(config, model, views, device)
+    refinement = train_refinement(views, lifted, config.refinement, config.seed, device)
     parts = {name: content[name] for name in KEPT if name in content and name != "format"}
     second = {"config": config_to_dict(config), "refinement": refinement.state_dict()}
     save_checkpoint(target, {**parts, **second})

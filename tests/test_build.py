@@ -300,6 +300,27 @@ def test_joint_errors_of_another_graph(tmp_path: Path) -> None:
         build_views(small_config(tmp_path, *noise), small_motion())
 
 
+@pytest.mark.parametrize("views", ["fixed", "drawn"])
+def test_scores_that_are_all_one_teach_nothing(tmp_path: Path, views: str) -> None:
+    with_scores = [*seen(views), "model.input_channels=3"]
+    motion, config = small_motion(), small_config(tmp_path, *with_scores)
+    with pytest.raises(InputError, match=r"^model.input_channels: 3 takes scores, and those of the training"):
+        build_windows(config, motion, build_views(config, motion), CPU)
+    noisy = small_config(tmp_path, *with_scores, "data.keypoints.noise.scale=1")
+    assert len(build_windows(noisy, motion, build_views(noisy, motion), CPU)) > 0
+
+
+def test_scores_of_a_detector(tmp_path: Path) -> None:
+    motion, camera = small_motion(), h36m_rig()[0]
+    detected = np.full((40, 17, 3), 500, np.float32)
+    detected[20:, :, 2] = 0.5
+    seen_by = [dataclasses.replace(s, keypoints_2d={camera.name: detected}) for s in motion.sequences]
+    motion = dataclasses.replace(motion, sequences=seen_by, cameras={s: [camera] for s in motion.subjects})
+    config = small_config(tmp_path, *seen("fixed"), "model.input_channels=3")
+    windows = build_windows(config, motion, build_views(config, motion), CPU)
+    assert windows.batch(torch.tensor([0]), draws(1)).keypoints_2d.shape[-1] == 3
+
+
 def test_detections_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^detected: sequence A/swing 1 has no 2D keypoints of camera"):
         build_views(small_config(tmp_path, *seen("fixed"), "data.keypoints.detected=true"), small_motion())

@@ -55,6 +55,15 @@ def test_yardsticks_by_numpy(chunk: int, channels: int) -> None:
     torch.testing.assert_close(linear, by_numpy(views), atol=1e-5, rtol=1e-5)
 
 
+def test_yardsticks_are_of_valid_frames() -> None:
+    views = random_views()
+    valid = torch.arange(300) % 3 > 0
+    spoilt = views.pose_3d + torch.where(valid, 0.0, 50.0)[:, None, None]
+    found = Yardsticks.fit(dataclasses.replace(views, pose_3d=spoilt, valid=valid), chunk=7)
+    torch.testing.assert_close(found.mean_pose, views.pose_3d[valid].mean(dim=0))
+    assert found.linear.abs().max() < 10
+
+
 def ill_conditioned() -> dict[str, Views]:
     real = fixed_views(small_motion((60, 40, 40)).select(["A"]), h36m_rig(), seed=0)
     constant, doubled, almost = (real.keypoints_2d.clone() for _ in range(3))

@@ -610,6 +610,23 @@ def test_motion_that_is_not_where_the_cameras_look(tmp_path: Path) -> None:
     assert said[1][0].startswith(("4", "5")) and "of the joints lie outside" in said[1][0]
 
 
+def test_views_by_other_cameras_than_the_motions_own(tmp_path: Path) -> None:
+    """Somebody 4 m before a camera in the origin; the rig looks at the origin."""
+    along_y = (0.5**0.5, -(0.5**0.5), 0.0, 0.0)
+    at_origin = dataclasses.replace(h36m_rig()[0], orientation=along_y, translation=(0.0, 0.0, 0.0))
+    motion = small_motion()
+    far = [dataclasses.replace(s, positions=s.positions + np.float32([0, 4, -1])) for s in motion.sequences]
+    cameras = {subject: [at_origin] for subject in motion.subjects}
+    dataclasses.replace(motion, sequences=far, cameras=cameras).save(tmp_path / "far.npz")
+    for views, told in (("fixed", False), ("turned", True)):
+        lines: list[str] = []
+        train(
+            small_config(tmp_path, *seen(views), f"data.path={tmp_path}/far.npz", "train.epochs=1"),
+            lines.append,
+        )
+        assert any("lie outside the cameras' images" in line for line in lines) == told
+
+
 def test_frame_rates_that_differ_are_no_frame_rate(tmp_path: Path) -> None:
     motion = small_motion()
     mixed = [

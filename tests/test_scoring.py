@@ -32,6 +32,17 @@ def test_other_motion(finished: Path, tmp_path: Path) -> None:
     assert some["yardsticks"]["linear"] != report["yardsticks"]["linear"]
 
 
+@pytest.mark.parametrize(("fps", "told"), [(50.0, False), (25.0, True)])
+def test_motion_of_another_frame_rate(finished: Path, tmp_path: Path, fps: float, told: bool) -> None:
+    dataclasses.replace(small_motion(subjects=("X", "Y", "Z")), fps=fps, splits={}).save(tmp_path / "x.npz")
+    lines: list[str] = []
+    evaluate_checkpoint(finished / BEST, [f"data.path={tmp_path / 'x.npz'}"], lines.append)
+    assert (
+        any(line.startswith("the motion has 25 frames per second, the training's had 50") for line in lines)
+        == told
+    )
+
+
 def test_evaluation_settings(finished: Path) -> None:
     plain = evaluate_checkpoint(finished / BEST, [], quiet)
     assert (plain["method"], plain["other_methods"]) == ("windows", {})

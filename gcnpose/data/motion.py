@@ -556,9 +556,12 @@ def _to_metres_z_up(label: str, positions: np.ndarray, metres_per_unit: float, u
         raise InputError(f"sequence {label}: expected shape (frames, joints, 3), got {positions.shape}")
     if metres_per_unit != 1:
         positions = positions * np.float32(metres_per_unit)
-    if up == "y":  # a quarter turn about x, so that handedness stays
-        positions = np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], axis=-1)
-    return positions
+    return y_up_to_z_up(positions) if up == "y" else positions
+
+
+def y_up_to_z_up(positions: np.ndarray) -> np.ndarray:
+    """A quarter turn about x, so that handedness stays. Shapes: (..., 3) -> the same"""
+    return np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], axis=-1)
 
 
 def _read_splits(content: object) -> dict[str, tuple[str, ...]]:

@@ -46,7 +46,7 @@ class Clip:
     detected: bool = False
     """Whether its 2D is the motion's own, not projected."""
     error_px: float = 0.0
-    """Mean distance of its 2D from the projected truth, in pixels of an image 1000 wide."""
+    """Mean distance of its 2D from the projected truth in valid frames, in pixels of an image 1000 wide."""
     seen_by: Camera | None = None
     """The camera itself, where it is known."""
 
@@ -76,14 +76,6 @@ class Views:
     pose_3d: Tensor
     valid: Tensor | None = None
     root_depth: Tensor | None = None
-
-    def share_outside(self) -> float:
-        """Of the joints, how many lie beside a square image: none of people in front of the cameras."""
-        outside = 0
-        for clip in self.clips:  # one by one, since the whole may be larger than memory
-            places = self.keypoints_2d[clip.rows][..., :2]
-            outside += int((places.abs() > 1).any(dim=-1).sum())
-        return outside / self.keypoints_2d[..., 0].numel()
 
 
 def fixed_views(
@@ -149,6 +141,7 @@ def fixed_views(
                 random = _random(seed, sequence.subject, sequence.name, camera.name)
                 generator = torch.Generator().manual_seed(int(random.integers(2**63)))
                 seen_2d = noise.apply(true[None], Draws(generator, 1))[0]
+            counted = slice(None) if sequence.valid is None else torch.from_numpy(sequence.valid)
             clip = Clip(
                 sequence.subject,
                 sequence.name,
@@ -158,7 +151,7 @@ def fixed_views(
                 len(positions),
                 detected=own is not None,
                 # Not where a point lies in the camera's centre, and so has no projection.
-                error_px=(seen_2d - true)[..., :2].norm(dim=-1).nanmean().item() * 500,
+                error_px=(seen_2d - true)[counted, :, :2].norm(dim=-1).nanmean().item() * 500,
                 seen_by=camera,
             )
             keypoints_2d[clip.rows] = seen_2d

@@ -31,7 +31,8 @@ class Batch(NamedTuple):
     Shapes:
         - keypoints_2d: (batch, frames, joints, 2 or 3), normalised by the image width
         - pose_3d: (batch, frames, joints, 3), metres, relative to the root, in the camera's frame
-        - valid: (batch, frames), False where a sequence was too short and its last frame is repeated
+        - valid: (batch, frames), False where the motion says so, and where a sequence was too short and its
+            last frame is repeated
     """
 
     keypoints_2d: Tensor
@@ -123,6 +124,7 @@ class FixedWindows:
         self.table = _WindowTable(views.clips, window, step, device)
         self.keypoints_2d = store.settle(views.keypoints_2d)
         self.pose_3d = store.settle(views.pose_3d)
+        self.valid = None if views.valid is None else views.valid.to(device)
         self.flip = _Flip(views.skeleton, flip, device)
         self.noise = noise
         self.detected = torch.tensor([clip.detected for clip in views.clips], device=device)
@@ -138,6 +140,8 @@ class FixedWindows:
         last = self.table.last[indices, None]
         valid = rows <= last
         rows = rows.minimum(last)
+        if self.valid is not None:
+            valid &= self.valid[rows]
         joints, sign = self.flip.draw(draws)
         keypoints_2d = take(self.keypoints_2d, rows, joints)
         pose_3d = take(self.pose_3d, rows, joints)
@@ -201,6 +205,11 @@ class DrawnWindows:
         for clip, sequence in zip(clips, motion.sequences, strict=True):
             world[clip.rows] = torch.from_numpy(sequence.positions)
         self.world = store.settle(world)
+        valid = torch.ones(first, dtype=torch.bool)
+        for clip, sequence in zip(clips, motion.sequences, strict=True):
+            if sequence.valid is not None:
+                valid[clip.rows] = torch.from_numpy(sequence.valid)
+        self.valid = valid.to(device)
         self.device = device
         self.rig = rig
         self.drawn_cameras = drawn_cameras
@@ -250,7 +259,8 @@ class DrawnWindows:
         )
         if self.tempo == 0:
             rows = start + self.table.offsets
-            return take(self.world, rows.minimum(last)), rows <= last
+            exist, rows = rows <= last, rows.minimum(last)
+            return take(self.world, rows), exist & self.valid[rows]
         speed = 1 + self.tempo * (2 * draws.uniform().to(start.device)[:, None] - 1)
         played = self.table.offsets * speed
         # A fast window that would run past the end begins earlier, where the sequence is long enough.
@@ -258,8 +268,9 @@ class DrawnWindows:
         whole = played.floor()
         rows = start + whole.long()
         between = (played - whole)[..., None, None]
-        earlier, later = (take(self.world, some.minimum(last)) for some in (rows, rows + 1))
-        return torch.lerp(earlier, later, between), rows <= last
+        exist, rows, next_rows = rows <= last, rows.minimum(last), (rows + 1).minimum(last)
+        played = torch.lerp(take(self.world, rows), take(self.world, next_rows), between)
+        return played, exist & self.valid[rows] & self.valid[next_rows]
 
 
 class BoneScaling:

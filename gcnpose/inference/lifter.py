@@ -16,7 +16,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinemen
 from gcnpose.config import Config, Method
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
-from gcnpose.inference.sequences import lift, lift_whole, lift_windows, resample
+from gcnpose.inference.sequences import lift, lift_whole, lift_windows, resample, was_played_at
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
@@ -164,9 +164,8 @@ class Lifter:
         """
         if fps is None or self.fps is None:
             return None
-        times_as_fast = self.fps / fps
-        seen = 1 - self.tempo <= times_as_fast <= 1 + self.tempo
-        return None if seen or times_as_fast > _LARGEST_GAP else self.fps
+        seen = was_played_at(fps, self.fps, self.tempo)
+        return None if seen or self.fps / fps > _LARGEST_GAP else self.fps
 
     def convert(self, track: KeypointTrack) -> KeypointTrack:
         """The track in the joints of the model; itself, if it is already.

@@ -130,6 +130,14 @@ def lift(model: nn.Module, skeleton: Skeleton, keypoints_2d: Tensor, flip: bool)
     return (straight + mirror(mirrored, skeleton)) / 2
 
 
+def was_played_at(fps: float, trained_at: float, tempo: float) -> bool:
+    """Whether a training whose motion had ``trained_at`` frames per second played some of it at ``fps``.
+
+    It did where its ``data.augment.tempo`` made motion as much faster or slower.
+    """
+    return 1 - tempo <= trained_at / fps <= 1 + tempo
+
+
 def resample(sequence: Tensor, frames: int) -> Tensor:
     """As many frames at even distances, the first and last ones kept, by linear interpolation.
 

@@ -15,8 +15,9 @@ class Dropout(nn.Dropout):
     PyTorch draws a full random number per element, one after the other on a CPU, which took a fifth of a
     training step. Here one of 16 bits picks what becomes of eight elements from a table of 8192 rows, in
     which every outcome has its share. That resolves the probability to 1 / 8192; what is kept is scaled by
-    the resolved probability, so the expectation is exact. For the backward pass only the numbers are kept, an
-    eighth of the memory of a mask. Draws come from PyTorch's global generator.
+    the resolved probability, so the expectation is exact but for the rounding of that factor, in bfloat16 up
+    to a fifth of a per cent. For the backward pass only the numbers are kept, an eighth of the memory of a
+    mask. Draws come from PyTorch's global generator.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Training windows against plain slicing."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from gcnpose.data.camera import Rig, h36m_rig
+from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import Batch, BoneScaling, DrawnWindows, FixedWindows, window_starts
 from gcnpose.inference import mirror
@@ -130,6 +132,34 @@ def test_short_sequences_are_marked() -> None:
     lengths = [24] * 5 + [20] + [24] * 3
     assert batch.valid.sum(1).tolist() == lengths
     assert (batch.pose_3d[5, 19:] == batch.pose_3d[5, 19]).all()
+
+
+def partly_valid() -> MotionSet:
+    """What holds nothing of worth from the frame 10 to 14 of the first sequence."""
+    motion = small_motion((40, 20, 33))
+    valid = np.arange(40) // 5 != 2
+    first = dataclasses.replace(motion.sequences[0], valid=valid)
+    return dataclasses.replace(motion, sequences=[first, *motion.sequences[1:]])
+
+
+def test_frames_that_the_motion_calls_invalid_are_marked() -> None:
+    fixed = FixedWindows(fixed_views(partly_valid(), h36m_rig(), seed=0), 24, 5, flip=0.0, device=CPU)
+    for windows in (fixed, drawn(motion=partly_valid())):
+        valid = windows.batch(torch.arange(2), draws(2)).valid
+        assert [(~row).nonzero().flatten().tolist() for row in valid] == [[*range(10, 15)], [*range(5, 10)]]
+
+
+def test_nothing_is_played_from_an_invalid_frame() -> None:
+    motion = partly_valid()
+    motion.sequences[0].positions[10:15, :, 2] = 50
+    windows = drawn(motion=motion, tempo=0.9)
+    outside = {True: 0.0, False: 0.0}
+    for seed in range(20):
+        batch = windows.batch(torch.arange(5), draws(5, seed))
+        farthest = batch.keypoints_2d[..., 1].abs().amax(dim=-1)
+        for valid in outside:
+            outside[valid] = max(outside[valid], *farthest[batch.valid == valid].tolist())
+    assert outside[True] < 2 < outside[False]
 
 
 def test_tempo_plays_faster_and_slower() -> None:

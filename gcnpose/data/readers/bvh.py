@@ -24,6 +24,7 @@ from gcnpose.errors import InputError, did_you_mean
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 _FRAMES = re.compile(r"\s*frames\s*:\s*(\S+)\s*", re.IGNORECASE)
 _FRAME_TIME = re.compile(r"\s*frame\s+time\s*:\s*(\S+)\s*", re.IGNORECASE)
+_USUAL_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 240)
 
 
 @dataclass
@@ -229,13 +230,19 @@ def _read_motion(
 
 
 def _frames_per_second(frame_time: str, place: str) -> float:
-    """The whole number that the frame time's digits stand for, as 0.033333 for 30; else the inverse."""
+    """The whole number that the frame time's digits may stand for, as 0.033333 for 30; else the inverse.
+
+    Few digits may stand for several, as 0.017 for 58 to 60; then it is a rate that cameras have.
+    """
     seconds = float(to_numbers([frame_time], place)[0])
     if not 1e-6 <= seconds <= 1e6:
         raise InputError(f"{place}: expected a frame time of more than 0 s, got {frame_time[:40]!r}")
     half_a_digit = 0.5 * 10.0 ** int(Decimal(frame_time).as_tuple().exponent)
-    whole = max(round(1 / seconds), 1)
-    return float(whole) if abs(1 / whole - seconds) <= half_a_digit else 1 / seconds
+    usual = min(_USUAL_RATES, key=lambda rate: abs(1 / rate - seconds))
+    for whole in (usual, max(round(1 / seconds), 1)):
+        if abs(1 / whole - seconds) <= half_a_digit:
+            return float(whole)
+    return 1 / seconds
 
 
 def _put_bone(path: Path, joints: Sequence[_Joint], name: str, lengths: tuple[float, float, float]) -> None:

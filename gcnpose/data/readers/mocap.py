@@ -28,7 +28,7 @@ import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSequence, MotionSet, y_up_to_z_up
 from gcnpose.data.readers.asf_amc import read_amc, read_asf
 from gcnpose.data.readers.bvh import read_bvh
 from gcnpose.data.readers.joint_tracks import JointTracks
@@ -293,9 +293,7 @@ def _to_graph(
         raise InputError(
             f"{file}: the first pose is {extent:.3g} m long; is metres_per_unit of the mapping right?"
         )
-    if settings.up == "y":  # a quarter turn about x, so that handedness stays
-        positions = np.stack([positions[..., 0], -positions[..., 2], positions[..., 1]], axis=-1)
-    return positions
+    return y_up_to_z_up(positions) if settings.up == "y" else positions
 
 
 def _resample(positions: npt.NDArray[np.float64], fps: float, to: float) -> npt.NDArray[np.float64]:

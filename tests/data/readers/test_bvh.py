@@ -115,6 +115,10 @@ def test_what_writers_do_differently(tmp_path: Path) -> None:
         ("0.016683", 1 / 0.016683),  # 59.94, not 60
         ("0.04", 25),
         ("2", 0.5),
+        ("0.017", 60),
+        ("0.008", 120),
+        ("0.011", 90),
+        ("0.021", 48),
     ],
 )
 def test_the_digits_of_a_frame_time_stand_for_a_whole_rate(
