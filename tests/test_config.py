@@ -22,6 +22,7 @@ from gcnpose.config import (
 )
 from gcnpose.errors import InputError
 from gcnpose.resources import resource_folder
+from gcnpose.settings import flatten
 
 SHIPPED = sorted(resource_folder("configs").glob("*.yaml"))
 MINIMAL = "name: trial\nskeleton: h36m17\n"
@@ -371,3 +372,11 @@ def test_replaced_config_can_be_checked_again() -> None:
     config = replace(Config(name="a", skeleton="h36m17"), seed=-1)
     with pytest.raises(InputError, match=r"^grid: seed: expected 0 to 4294967295, came -1$"):
         config_from_dict(config_to_dict(config), "grid")
+
+
+def test_flatten_gives_dotted_keys() -> None:
+    assert flatten({"a": 1, "b": {"c": [2, 3], "d": {"e": None}}, "f": {}}) == {
+        "a": 1,
+        "b.c": [2, 3],
+        "b.d.e": None,
+    }
