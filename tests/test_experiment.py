@@ -302,7 +302,7 @@ def test_an_experiment_that_is_not_there(tmp_path: Path) -> None:
 # Cells without the motion loss are one training, whatever its operator would be.
 TRAININGS = {
     "table1": 1 + 3 * 8,
-    "table2": 4,
+    "table2": 2 * 4,
     "table3": 2 * 4,
     "table4": 7,
     "table5": 5,
