@@ -42,7 +42,6 @@ from gcnpose.config import (
 from gcnpose.data.draws import Draws
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
-from gcnpose.data.windows import Windows
 from gcnpose.errors import InputError, RunError, StoppedError
 from gcnpose.evaluation import Yardsticks, score
 from gcnpose.files import replacing
@@ -58,7 +57,7 @@ from gcnpose.training import Trainer
 
 LAST, CONFIG, SKELETON, LOCK = "last.pt", "config.yaml", "skeleton.yaml", "lock"
 LARGEST_SHARE_OUTSIDE = 0.1
-"""Of the joints of some training windows. CMU's, which are about the origin, have 0.007, and 3 m away 0.5."""
+"""CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
 LARGEST_BONE_CHANGE = 0.01
 """What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
 
@@ -227,7 +226,7 @@ class _Run:
             self.device,
             processes,
         )
-        self.doubts = list(_doubts(self.motion["train"], self.trainer.windows, self.device))
+        self.doubts = list(_doubts(config, self.motion["train"], train_views)) if processes.is_first else []
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
         self.history: list[dict[str, float]] = []
@@ -397,16 +396,19 @@ class _Run:
         )
 
 
-def _doubts(motion: MotionSet, windows: Windows, device: torch.device) -> Iterator[str]:
-    """What makes one doubt that the motion is what it is taken for."""
+def _doubts(config: Config, motion: MotionSet, views: Views) -> Iterator[str]:
+    """What makes one doubt that the motion is what it is taken for, and seen as it should be."""
     if (change := motion.bone_change()) > LARGEST_BONE_CHANGE:
         yield (
             f"half of the bones change their length by {change:.0%} and more: are these the joints of "
             f"{motion.skeleton.name}, in its order?"
         )
-    some = torch.linspace(0, len(windows) - 1, min(len(windows), 256), device=device).long()
-    places = windows.batch(some, Draws(torch.Generator(device), len(some))).keypoints_2d[..., :2]
-    if (share := (places.abs() > 1).any(dim=-1).float().mean().item()) > LARGEST_SHARE_OUTSIDE:
+    if config.data.views == "turned" and motion.cameras:
+        yield (
+            "the motion has cameras of its own, and training sees it by those of "
+            f"data.rig={config.data.rig}, which look at the origin: data.views=fixed takes its own"
+        )
+    if (share := views.share_outside()) > LARGEST_SHARE_OUTSIDE:
         yield (
             f"{share:.0%} of the joints lie outside the cameras' images: is the motion in metres and z up, "
             "and do people move about the origin, where cameras look that are not their own?"

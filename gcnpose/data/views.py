@@ -77,6 +77,14 @@ class Views:
     valid: Tensor | None = None
     root_depth: Tensor | None = None
 
+    def share_outside(self) -> float:
+        """Of the joints, how many lie beside a square image: none of people in front of the cameras."""
+        outside = 0
+        for clip in self.clips:  # one by one, since the whole may be larger than memory
+            places = self.keypoints_2d[clip.rows][..., :2]
+            outside += int((places.abs() > 1).any(dim=-1).sum())
+        return outside / self.keypoints_2d[..., 0].numel()
+
 
 def fixed_views(
     motion: MotionSet,
