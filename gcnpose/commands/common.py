@@ -43,8 +43,14 @@ def checkpoint_and_overrides(arguments: Sequence[str]) -> tuple[Path, Sequence[s
     from gcnpose.checkpoint import BEST
     from gcnpose.run import newest_run
 
+    path, overrides = path_and_overrides(arguments)
+    return path or newest_run("runs", BEST), overrides
+
+
+def path_and_overrides(arguments: Sequence[str]) -> tuple[Path | None, Sequence[str]]:
+    """``PATH key=value ...``: None where no path is named, but overrides or nothing."""
     if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
-        return newest_run("runs", BEST), arguments
+        return None, arguments
     return Path(arguments[0]), arguments[1:]
 
 

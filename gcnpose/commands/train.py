@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gcnpose.commands.common import Commands, add_tag_option, say, tags_of
+from gcnpose.commands.common import Commands, add_tag_option, path_and_overrides, say, tags_of
 from gcnpose.errors import InputError
 
 
@@ -37,14 +36,13 @@ def _run(options: argparse.Namespace) -> None:
     tags = tags_of(options)
     with joined() as processes:
         if options.resume is not None:
-            run, overrides = options.resume, [*filter(None, (options.config,)), *options.overrides]
-            if "=" in run and not Path(run).exists():  # no RUN, but what would follow it
-                run, overrides = "", [run, *overrides]
+            named, taken = path_and_overrides([*filter(None, (options.resume,))])
+            overrides = [*taken, *filter(None, (options.config,)), *options.overrides]
             if overrides and "=" not in overrides[0]:
                 raise InputError(
                     "--resume takes a run folder and no config: a run goes on with the one it began with"
                 )
-            folder = Path(run) if run else processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
+            folder = named or processes.of_first(lambda: newest_run("runs", LAST, CONFIG))
             resume(folder, say, tags, processes, overrides)
         elif options.config is None:
             raise InputError("train needs an experiment file, such as configs/ugcn.yaml, or --resume")

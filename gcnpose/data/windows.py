@@ -202,13 +202,12 @@ class DrawnWindows:
             first += len(sequence.positions)
         self.table = _WindowTable(clips, window, step, device)
         world = store.empty(first, motion.skeleton.num_joints, 3)
-        for clip, sequence in zip(clips, motion.sequences, strict=True):
-            world[clip.rows] = torch.from_numpy(sequence.positions)
-        self.world = store.settle(world)
         valid = torch.ones(first, dtype=torch.bool)
         for clip, sequence in zip(clips, motion.sequences, strict=True):
+            world[clip.rows] = torch.from_numpy(sequence.positions)
             if sequence.valid is not None:
                 valid[clip.rows] = torch.from_numpy(sequence.valid)
+        self.world = store.settle(world)
         self.valid = valid.to(device)
         self.device = device
         self.rig = rig
@@ -269,8 +268,8 @@ class DrawnWindows:
         rows = start + whole.long()
         between = (played - whole)[..., None, None]
         exist, rows, next_rows = rows <= last, rows.minimum(last), (rows + 1).minimum(last)
-        played = torch.lerp(take(self.world, rows), take(self.world, next_rows), between)
-        return played, exist & self.valid[rows] & self.valid[next_rows]
+        world = torch.lerp(take(self.world, rows), take(self.world, next_rows), between)
+        return world, exist & self.valid[rows] & self.valid[next_rows]
 
 
 class BoneScaling:
