@@ -6,9 +6,9 @@ The files lie in ``graphs/conversions/``, named ``<source>-<target>.yaml``::
     target: h36m17
     joints:
       pelvis: {left_hip: 0.5, right_hip: 0.5}
-      right_hip: right_hip                      # short for {right_hip: 1}
+      right_hip: right_hip
 
-Every joint of the target stands there once, and its weights add to 1. A negative weight extrapolates.
+Every joint of the target stands there once (:mod:`gcnpose.joint_weights`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gcnpose.errors import InputError, did_you_mean
 from gcnpose.files import parse_yaml
+from gcnpose.joint_weights import JointWeights, read_joint_weights
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.resources import resource_folder
 from gcnpose.skeleton import Skeleton
 
 KEYS = ("source", "target", "joints")
-_SUM_TOLERANCE = 1e-4  # thirds are written with some digits
-_LARGEST_WEIGHT = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,43 +131,30 @@ def _read_weights(path: Path, source: Skeleton, target: Skeleton) -> npt.NDArray
     for key, skeleton in (("source", source), ("target", target)):
         if content.get(key, skeleton.name) != skeleton.name:
             faults.append(f"{key}: is {content[key]!r}, expected {skeleton.name}")
-    joints = content.get("joints", {})
-    if not isinstance(joints, Mapping):
-        faults.append("joints: expected the target's joints, each with the source's joints and weights")
-        joints = {}
-    terms = {joint: {of: 1.0} if isinstance(of, str) else of for joint, of in joints.items()}
-    faults += [fault for joint, of in terms.items() for fault in _joint_faults(joint, of, source, target)]
-    faults += [
-        f"joints: {joint} is missing" for joint in target.joints if "joints" in content and joint not in terms
-    ]
+    joints = content.get("joints")
+    read, joints_faults = read_joint_weights(joints, source.name)
+    faults += joints_faults if "joints" in content else []
+    for joint, weights in read.items():
+        faults += [
+            f"joints.{joint}: {source.name} has no joint {part!r}{did_you_mean(part, source.joints)}"
+            for part in weights
+            if part not in source.joints
+        ]
+    if isinstance(joints, Mapping):
+        faults += [
+            f"joints.{joint}: {target.name} has no such joint{did_you_mean(joint, target.joints)}"
+            for joint in joints
+            if joint not in target.joints
+        ]
+        faults += [f"joints: {joint} is missing" for joint in target.joints if joint not in joints]
     if faults:
         raise InputError("\n".join(f"{path}: {fault}" for fault in faults))
-    return _weights(terms, source, target)
+    return _weights(read, source, target)
 
 
-def _joint_faults(joint: Any, of: Any, source: Skeleton, target: Skeleton) -> list[str]:
-    """What is wrong with one joint of the target and the weights ``of`` the source's."""
-    where = f"joints.{joint}"
-    faults = []
-    if joint not in target.joints:
-        faults.append(f"{where}: {target.name} has no such joint{did_you_mean(joint, target.joints)}")
-    if not isinstance(of, Mapping) or not of:
-        return [*faults, f"{where}: expected a joint of {source.name}, or several with weights, got {of!r}"]
-    for part, weight in of.items():
-        if part not in source.joints:
-            faults.append(f"{where}: {source.name} has no joint {part!r}{did_you_mean(part, source.joints)}")
-        if type(weight) not in (int, float) or not abs(weight) <= _LARGEST_WEIGHT:
-            return [*faults, f"{where}.{part}: expected a number, got {weight!r}"]
-    if abs(sum(of.values()) - 1) > _SUM_TOLERANCE:
-        faults.append(f"{where}: the weights add to {sum(of.values()):g}, expected 1")
-    return faults
-
-
-def _weights(
-    terms: Mapping[str, Mapping[str, float]], source: Skeleton, target: Skeleton
-) -> npt.NDArray[np.float32]:
+def _weights(joints: JointWeights, source: Skeleton, target: Skeleton) -> npt.NDArray[np.float32]:
     weights = np.zeros((target.num_joints, source.num_joints), np.float32)
-    for joint, of in terms.items():
+    for joint, of in joints.items():
         for part, weight in of.items():
             weights[target.index(joint), source.index(part)] = weight
     return weights

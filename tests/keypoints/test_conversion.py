@@ -203,7 +203,10 @@ def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
         ("", "expected the keys source, target, joints"),
         ("[1]", "expected the keys source, target, joints"),
         ("source: coco17", "target: missing"),
-        ("{source: coco17, target: h36m17, joints: 3}", "joints: expected the target's joints"),
+        (
+            "{source: coco17, target: h36m17, joints: 3}",
+            "joints: expected the graph's joints, each with those of coco17",
+        ),
         ("{", "is not YAML"),
     ],
 )

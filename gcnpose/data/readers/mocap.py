@@ -34,11 +34,11 @@ from gcnpose.data.readers.bvh import read_bvh
 from gcnpose.data.readers.joint_tracks import JointTracks
 from gcnpose.errors import InputError, did_you_mean
 from gcnpose.files import parse_yaml
+from gcnpose.joint_weights import JointWeights, read_joint_weights
 from gcnpose.resources import resource_folder
 from gcnpose.settings import above, at_least, read_settings
 from gcnpose.skeleton import Skeleton
 
-_SUM_TOLERANCE = 1e-4  # thirds are written with some digits
 # From a hand to a horse, in metres. What lies outside has another unit than the mapping says.
 _BODY_EXTENT = (0.05, 10.0)
 
@@ -71,7 +71,7 @@ class SourceMapping:
 
     settings: _Settings
     lost_bones: Mapping[str, tuple[float, float, float]]
-    joints: Mapping[str, Mapping[str, float]]
+    joints: JointWeights
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> SourceMapping:
@@ -97,13 +97,14 @@ class SourceMapping:
         if not isinstance(content, Mapping):
             raise InputError(f"{path}: expected at least the keys format and joints")
         plain = dict(content)
-        joints, lost_bones = plain.pop("joints", None), plain.pop("lost_bones", {})
-        faults = [*faults, *_joints_faults(joints), *_lost_bones_faults(lost_bones, plain.get("format"))]
+        joints, joints_faults = read_joint_weights(plain.pop("joints", None), "the files")
+        lost_bones = plain.pop("lost_bones", {})
+        faults = [*faults, *joints_faults, *_lost_bones_faults(lost_bones, plain.get("format"))]
         settings = read_settings(_Settings, plain, str(path), faults=faults, conflicts=_conflicts)
         return cls(
             settings=settings,
             lost_bones={name: (float(x), float(y), float(z)) for name, (x, y, z) in lost_bones.items()},
-            joints={joint: {of: 1.0} if isinstance(of, str) else of for joint, of in joints.items()},
+            joints=joints,
         )
 
 
@@ -180,26 +181,6 @@ def _conflicts(settings: _Settings) -> Sequence[tuple[tuple[str, ...], str]]:
     return []
 
 
-def _joints_faults(joints: Any) -> list[str]:
-    """What is wrong with the lines of the joints."""
-    if not isinstance(joints, Mapping) or not joints:
-        return ["joints: expected the graph's joints, each with the files' joints and weights"]
-    faults = []
-    for joint, of in joints.items():
-        where = f"joints.{joint}"
-        if not isinstance(joint, str):
-            faults.append(f"{where}: expected the name of a joint; put it in quotes")
-        if isinstance(of, str):
-            continue
-        if not isinstance(of, Mapping) or not of or not all(isinstance(name, str) for name in of):
-            faults.append(f"{where}: expected a joint of the files, or several with weights, got {of!r}")
-        elif not all(_is_finite(weight) for weight in of.values()):
-            faults.append(f"{where}: expected numbers for weights, got {dict(of)}")
-        elif abs(sum(of.values()) - 1) > _SUM_TOLERANCE:
-            faults.append(f"{where}: the weights add to {sum(of.values()):g}, expected 1")
-    return faults
-
-
 def _lost_bones_faults(lost_bones: Any, of: Any) -> list[str]:
     if not isinstance(lost_bones, Mapping):
         return ["lost_bones: expected joints, each with three numbers"]
@@ -209,12 +190,9 @@ def _lost_bones_faults(lost_bones: Any, of: Any) -> list[str]:
         f"lost_bones.{joint}: expected a joint and three numbers, such as [0.5, 0, 0], got {offset!r}"
         for joint, offset in lost_bones.items()
         if not isinstance(joint, str)
-        or not (isinstance(offset, list) and len(offset) == 3 and all(map(_is_finite, offset)))
+        or not (isinstance(offset, list) and len(offset) == 3)
+        or not all(type(length) in (int, float) and math.isfinite(length) for length in offset)
     ]
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _find_files(path: Path, kind: str, say: Callable[[str], None]) -> list[Path]:
