@@ -104,6 +104,8 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> None:
     if options.keypoints is None and options.inspect:  # `--inspect FILE`
         options.keypoints, options.inspect = options.inspect, ""
+    if options.fps is not None and not 0 < options.fps <= 1000:
+        raise InputError(f"--fps: expected more than 0 and at most 1000, not {options.fps:g}")
     if options.stream:
         _stream(options)
     elif options.delay is not None:
@@ -121,8 +123,6 @@ def _predict(options: argparse.Namespace) -> None:
 
     formats = _formats(options.formats)
     intrinsics = _camera(options.camera)
-    if options.fps is not None and not 0 < options.fps <= 1000:
-        raise InputError(f"--fps: expected more than 0 and at most 1000, not {options.fps:g}")
     if options.output is None:
         raise InputError("predict needs --output DIR")
     with _new_folder(options.output) as folder:
@@ -173,11 +173,10 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _stream(options: argparse.Namespace) -> None:
     from gcnpose.inference.lines import lift_lines
-    from gcnpose.inference.streaming import DELAY
     from gcnpose.keypoints.tracks import MIN_SCORE
     from gcnpose.keypoints.trajectory import guess_intrinsics
 
-    for name in ("keypoints", "output", "format", "sequence", "inspect", "max_gap", "smooth", "floor", "fps"):
+    for name in ("keypoints", "output", "format", "sequence", "inspect", "max_gap", "smooth", "floor"):
         if getattr(options, name) not in (None, False):
             raise InputError(f"--stream, from standard input to standard output, goes without {name}")
     size = _size(options.size)
@@ -189,8 +188,9 @@ def _stream(options: argparse.Namespace) -> None:
         options.layout or "coco17",
         size,
         _camera(options.camera) or guess_intrinsics(size),
-        DELAY if options.delay is None else options.delay,
+        options.delay,
         MIN_SCORE if options.min_score is None else options.min_score,
+        options.fps,
     )
     for answer in answers:
         say(json.dumps(answer, allow_nan=False))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gcnpose.errors import InputError
 from gcnpose.inference.lifter import Lifter
-from gcnpose.inference.streaming import DELAY, StreamingLifter
+from gcnpose.inference.streaming import StreamingLifter
 from gcnpose.keypoints.detections import is_detected
 from gcnpose.keypoints.track3d import Intrinsics
 from gcnpose.keypoints.trajectory import fit_translation
@@ -32,8 +32,9 @@ def lift_lines(
     layout: str,
     image_size: tuple[int, int],
     intrinsics: Intrinsics,
-    delay: int = DELAY,
+    delay: int | None = None,
     min_score: float = 0.0,
+    fps: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Answers to lines as they come.
 
@@ -43,19 +44,25 @@ def lift_lines(
         layout: Joints of the lines: name of a graph, or path of its file.
         image_size: Width and height in pixels.
         intrinsics: Place the people in front of this camera.
-        delay: In frames.
+        delay: In lines of a person, as :class:`StreamingLifter` takes it.
         min_score: Joints with a lower score count as missing.
+        fps: Lines of a person per second, as :class:`StreamingLifter` takes it.
 
     Raises:
         InputError: if layout, delay or min_score cannot be used.
     """
     if not 0 <= min_score <= 1:
         raise InputError(f"expected a smallest score from 0 to 1, got {min_score:g}")
-    conversion = StreamingLifter(lifter, layout, image_size, delay).conversion
+
+    def stream() -> StreamingLifter:
+        return StreamingLifter(lifter, layout, image_size, delay, fps)
+
+    first = stream()
     yield {
         "skeleton": lifter.skeleton.name,
         "joints": list(lifter.skeleton.joints),
-        "delay": delay,
+        "delay": first.delay,
+        "lifted_at": lifter.lifted_at(fps),
         "window": lifter.window,
         "units": "metres",
         "axes": "camera: x right, y down, z forward",
@@ -68,13 +75,15 @@ def lift_lines(
         try:
             content = _parse(line)
             name, frame = _label(content, "person", "0"), _label(content, "frame", None)
-            keypoints_2d, score = _joints(content.get("keypoints"), conversion.source.num_joints, min_score)
+            keypoints_2d, score = _joints(
+                content.get("keypoints"), first.conversion.source.num_joints, min_score
+            )
         except InputError as error:
             yield {"error": str(error), "line": number}
             continue
         person = people.pop(str(name), None)
         if person is None:
-            person = _Person(str(name), StreamingLifter(lifter, layout, image_size, delay), intrinsics)
+            person = _Person(str(name), stream(), intrinsics)
         people[str(name)] = person  # the last to be forgotten
         yield from person.push(frame, keypoints_2d, score)
         if len(people) > MOST_PEOPLE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,8 @@ from gcnpose.inference.lifter import Lifter
 from gcnpose.keypoints.conversion import Conversion
 
 DELAY = 8
-"""Frames between a frame and its 3D. On motion capture at 50 frames per second the error is 3 mm larger with
-half of it, and 1 mm smaller with twice."""
+"""Frames of the network between a frame and its 3D. On motion capture at 50 frames per second the error is
+3 mm larger with half of it, and 1 mm smaller with twice."""
 
 
 class StreamingLifter:
@@ -26,6 +28,10 @@ class StreamingLifter:
     the mean over those that end ``delay // 2`` to ``delay`` frames later: the later ones know more of what
     follows, and in the mean of several the pattern cancels that the network's strides leave.
 
+    Frames of another rate than :meth:`Lifter.lifted_at` are resampled to that, and the 3D back again, between
+    neighbours and along straight lines. The network's delay is then one frame less than there is time for,
+    since a frame's 3D lies between two of the network's.
+
     A joint that is missing stays where it was last seen, and before that in the middle of the joints that are
     there.
 
@@ -33,31 +39,51 @@ class StreamingLifter:
         lifter: Gives network, window, flip and precision.
         layout: Joints of the frames: name of a graph, or path of its file.
         image_size: Width and height in pixels.
-        delay: In frames, less than the lifter's window.
+        delay: In frames as they come; None: as much time as `DELAY` frames of the network.
+        fps: Frames per second as they come; None: as many as the network was trained at.
 
     Raises:
         InputError: if the delay is out of range, or there is no conversion for the joints.
     """
 
-    def __init__(self, lifter: Lifter, layout: str, image_size: tuple[int, int], delay: int = DELAY) -> None:
-        if not 0 <= delay < lifter.window:
-            raise InputError(f"delay: expected 0 to {lifter.window - 1} frames, got {delay}")
+    def __init__(
+        self,
+        lifter: Lifter,
+        layout: str,
+        image_size: tuple[int, int],
+        delay: int | None = None,
+        fps: float | None = None,
+    ) -> None:
+        lifted_at = lifter.lifted_at(fps)
+        # Frames of the network per frame that comes; exact, so that the two never part.
+        self._ratio = Fraction(lifted_at) / Fraction(fps) if lifted_at and fps else Fraction(1)
+        resampled = self._ratio != 1
+        least = math.ceil(1 / self._ratio) if resampled else 0
+        most = math.ceil((lifter.window + 1) / self._ratio) - 1 if resampled else lifter.window - 1
+        if delay is None:
+            delay = max(round(DELAY / self._ratio), least)
+        if not least <= delay <= most:
+            raise InputError(f"delay: expected {least} to {most} frames, got {delay}")
         self.lifter = lifter
         self.conversion = Conversion.load(layout, lifter.skeleton, lifter.conversion)
         self.image_size = image_size
         self.delay = delay
+        self._network_delay = math.floor(delay * self._ratio) - resampled
         self._begin()
 
     def _begin(self) -> None:
+        self._frames = 0  # that came
         self._keypoints: npt.NDArray[np.float32] | None = None  # the last known place of every joint
-        self._window: Tensor | None = None
+        self._newest: Tensor | None = None  # of them, as the network takes it
+        self._window: Tensor  # from the first frame on
         # What the last windows say of their last frames: (delay + 1, joints, 3) each, the newest window last.
-        self._ends: deque[Tensor] = deque(maxlen=self.delay + 1)
+        self._ends: deque[Tensor] = deque(maxlen=self._network_delay + 1)
+        self._lifted: dict[int, Tensor] = {}  # the network's frames that are done and still needed, by number
 
     @property
     def waiting(self) -> int:
         """Frames that were pushed and have no 3D yet."""
-        return min(len(self._ends), self.delay)
+        return min(self._frames, self.delay)
 
     def push(
         self, keypoints_2d: npt.NDArray[np.floating], score: npt.NDArray[np.floating] | None = None
@@ -76,13 +102,16 @@ class StreamingLifter:
         """
         frame = self._complete(np.asarray(keypoints_2d, np.float32), score)
         newest = self.lifter.network_input(*frame, self.image_size)
-        if self._window is None:
+        if self._newest is None:
             self._window = newest.expand(self.lifter.window, -1, -1)
-        self._window = torch.cat([self._window[1:], newest])
-        lifted = self.lifter.lift_window(self._window)
-        ready = len(self._ends) >= self.delay
-        self._ends.append(lifted[self.lifter.window - 1 - self.delay :])
-        return self._mean(self.delay) if ready else None
+            self._lift(0, newest)
+        else:
+            came, before = self._frames * self._ratio, (self._frames - 1) * self._ratio
+            for number in range(math.floor(before) + 1, math.floor(came) + 1):
+                self._lift(number, torch.lerp(self._newest, newest, float((number - before) / self._ratio)))
+        self._newest = newest
+        self._frames += 1
+        return self._take(self._frames - 1 - self.delay) if self._frames > self.delay else None
 
     def flush(self) -> npt.NDArray[np.float32]:
         """The 3D of the frames that still wait, from as many windows as there are; then begins anew.
@@ -90,15 +119,34 @@ class StreamingLifter:
         Shapes:
             (waiting frames, model's joints, 3)
         """
-        rest = [self._mean(newer) for newer in reversed(range(self.waiting))]
+        last = math.floor((self._frames - 1) * self._ratio)
+        for newer in reversed(range(min(len(self._ends), self._network_delay))):
+            self._lifted[last - newer] = self._mean(newer)
+        rest = [self._take(frame) for frame in range(self._frames - self.waiting, self._frames)]
         self._begin()
         return np.stack(rest) if rest else np.empty((0, self.lifter.skeleton.num_joints, 3), np.float32)
 
-    def _mean(self, newer: int) -> npt.NDArray[np.float32]:
-        """3D of the frame before which there are this many newer ones."""
-        first = min(self.delay // 2, newer)
+    def _lift(self, number: int, newest: Tensor) -> None:
+        """Takes the network's next frame, and has the one done whose last window this was."""
+        self._window = torch.cat([self._window[1:], newest])
+        lifted = self.lifter.lift_window(self._window)
+        self._ends.append(lifted[self.lifter.window - 1 - self._network_delay :])
+        if len(self._ends) > self._network_delay:
+            self._lifted[number - self._network_delay] = self._mean(self._network_delay)
+
+    def _take(self, frame: int) -> npt.NDArray[np.float32]:
+        """3D of a frame that came, between the two of the network's around it; after its last one, that."""
+        place = frame * self._ratio
+        before = math.floor(place)
+        self._lifted = {number: pose for number, pose in self._lifted.items() if number >= before}
+        after = min(math.ceil(place), max(self._lifted))
+        return torch.lerp(self._lifted[before], self._lifted[after], float(place - before)).numpy()
+
+    def _mean(self, newer: int) -> Tensor:
+        """3D of the network's frame after which there are this many newer ones."""
+        first = min(self._network_delay // 2, newer)
         said = [self._ends[later - newer - 1][-1 - later] for later in range(first, newer + 1)]
-        return torch.stack(said).mean(dim=0).numpy()
+        return torch.stack(said).mean(dim=0)
 
     def _complete(
         self, keypoints_2d: npt.NDArray[np.float32], score: npt.NDArray[np.floating] | None

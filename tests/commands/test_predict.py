@@ -356,6 +356,17 @@ def test_stream(
     assert np.shape(rest[0]["positions"]) == (17, 3)
 
 
+def test_stream_at_another_rate(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points, _ = keypoint_files.walker(9)
+    monkeypatch.setattr("sys.stdin", Stdin(*({"keypoints": frame.tolist()} for frame in points)))
+    assert main(["predict", "--stream", "--size", "1280x720", "--fps", "30", "--delay", "3"]) == 0
+    head, *rest = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (head["delay"], head["lifted_at"]) == (3, 50)
+    assert [answer["frame"] for answer in rest] == list(range(9))
+
+
 def test_nothing_is_half_written(
     checkpoint: Path, keypoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,6 +438,11 @@ def test_options_that_cannot_be_used(
         (["--stream"], "--stream needs --size WxH"),
         (["--stream", "--size", "9x9", "--output", "out"], "goes without output"),
         (["--stream", "--size", "9x9", "--floor"], "goes without floor"),
+        (["--stream", "--size", "9x9", "--fps", "0"], "--fps: expected more than 0 and at most 1000, not 0"),
+        (
+            ["--stream", "--size", "9x9", "--fps", "30", "--delay", "0"],
+            "delay: expected 1 to 58 frames, got 0",
+        ),
     ],
 )
 def test_what_is_missing(

@@ -1,5 +1,7 @@
 """Frames as they come: the same 3D as the same windows give offline."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ SIZE = (640, 480)
 
 @pytest.fixture(scope="module")
 def lifter(tmp_path_factory: pytest.TempPathFactory) -> Lifter:
-    return Lifter.load(small_checkpoint(tmp_path_factory.mktemp("streaming")))
+    lifter = Lifter.load(small_checkpoint(tmp_path_factory.mktemp("streaming")))
+    lifter.fps, lifter.tempo = 50.0, 0.3
+    return lifter
 
 
 def some_keypoints(frames: int, joints: int = 17) -> np.ndarray:
@@ -53,6 +57,37 @@ def test_equals_the_same_windows_offline(lifter: Lifter, frames: int, delay: int
     assert rest.shape == (min(delay, frames), 17, 3)
     streamed = np.array([*(pose for pose in pushed if pose is not None), *rest])
     np.testing.assert_allclose(streamed, offline(lifter, keypoints_2d, delay), atol=1e-5)
+
+
+@pytest.mark.parametrize("fps", [30, 29.97, 25, 72, 120, 1000])
+@pytest.mark.parametrize("frames", [1, 2, 40])
+def test_frames_of_another_rate_are_resampled_and_back(lifter: Lifter, fps: float, frames: int) -> None:
+    """As where all frames are known: 2D and 3D along straight lines, the network at its own rate, here 50."""
+    ratio = Fraction(50) / Fraction(fps)
+    delay = {30: 4, 29.97: 4, 25: 2, 72: 5, 120: 9, 1000: 45}[fps]
+    stream = StreamingLifter(lifter, "h36m17", SIZE, delay, fps)
+    keypoints_2d = some_keypoints(frames)
+    pushed = [stream.push(points) for points in keypoints_2d]
+    assert [pose is None for pose in pushed] == [frame < delay for frame in range(frames)]
+    streamed = np.array([*(pose for pose in pushed if pose is not None), *stream.flush()])
+
+    places = np.arange(int((frames - 1) * ratio) + 1) / float(ratio)  # of the network's frames
+
+    def between(values: np.ndarray, there: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        columns = values.reshape(len(values), -1).T
+        lines = [np.interp(wanted, there, column) for column in columns]
+        return np.stack(lines, axis=1).reshape(-1, *values.shape[1:]).astype(np.float32)
+
+    within = int(delay * ratio) - 1
+    lifted = offline(lifter, between(keypoints_2d, np.arange(frames), places), within)
+    np.testing.assert_allclose(streamed, between(lifted, places, np.arange(frames)), atol=1e-5)
+
+
+def test_the_delay_is_as_long_at_every_rate(lifter: Lifter) -> None:
+    delays = {
+        fps: StreamingLifter(lifter, "h36m17", SIZE, None, fps).delay for fps in (None, 50, 60, 25, 100)
+    }
+    assert delays == {None: 8, 50: 8, 60: 8, 25: 4, 100: 16}
 
 
 def test_begins_anew_after_the_end(lifter: Lifter) -> None:
@@ -103,6 +138,9 @@ def test_faults(lifter: Lifter) -> None:
     for delay in (-1, 16):
         with pytest.raises(InputError, match=f"delay: expected 0 to 15 frames, got {delay}"):
             StreamingLifter(lifter, "coco17", SIZE, delay)
+    for delay in (1, 34):
+        with pytest.raises(InputError, match=f"delay: expected 2 to 33 frames, got {delay}"):
+            StreamingLifter(lifter, "coco17", SIZE, delay, 100)
     stream = StreamingLifter(lifter, "coco17", SIZE)
     with pytest.raises(InputError, match=r"expected keypoints \(17, 2\) and score \(17,\) .* got \(3, 2\)"):
         stream.push(np.zeros((3, 2)))
