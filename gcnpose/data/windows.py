@@ -231,7 +231,8 @@ class DrawnWindows:
         world = rotate_about_vertical(world, draws.uniform().to(world.device) * 2 * math.pi)
         if self.drawn_cameras:
             cameras = sample_views(draws, self.device, self.rig)
-            middle = world[:, :, self.root, :2].mean(dim=1)
+            there = valid[..., None].to(world.dtype)
+            middle = (world[:, :, self.root, :2] * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
             world = world - torch.nn.functional.pad(middle, (0, 1))[:, None, None]
         else:
             cameras = self.rig[(draws.uniform().to(world.device) * len(self.rig)).long()]

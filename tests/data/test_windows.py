@@ -149,6 +149,15 @@ def test_frames_that_the_motion_calls_invalid_are_marked() -> None:
         assert [(~row).nonzero().flatten().tolist() for row in valid] == [[*range(10, 15)], [*range(5, 10)]]
 
 
+def test_drawn_cameras_do_not_look_at_invalid_frames() -> None:
+    motion = partly_valid()
+    where_they_are = drawn(motion=motion, drawn_cameras=True).batch(torch.arange(2), draws(2))
+    motion.sequences[0].positions[10:15] += 100
+    elsewhere = drawn(motion=motion, drawn_cameras=True).batch(torch.arange(2), draws(2))
+    valid = where_they_are.valid
+    torch.testing.assert_close(elsewhere.keypoints_2d[valid], where_they_are.keypoints_2d[valid])
+
+
 def test_nothing_is_played_from_an_invalid_frame() -> None:
     motion = partly_valid()
     motion.sequences[0].positions[10:15, :, 2] = 50
