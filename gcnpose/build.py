@@ -25,6 +25,10 @@ from gcnpose.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test")
 
+DATA_SEED = 0
+"""Draws the embedded motion, and the turns and noise of fixed views. It is the same for all experiments, so that
+networks of different seeds are scored on the same data and differ by their training alone."""
+
 
 def build_device(config: Config, processes: Processes = ALONE) -> torch.device:
     """The device to compute on; of several processes, each gets a GPU of its own.
@@ -123,7 +127,7 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
     """
     data = config.data
     if data.path is None:
-        motion = make_motion(config.seed, data.takes)
+        motion = make_motion(DATA_SEED, data.takes)
         if motion.skeleton.joints != skeleton.joints:
             raise InputError(
                 f"skeleton: the embedded motion has the joints of {motion.skeleton.name}, "
@@ -194,7 +198,7 @@ def build_store(config: Config, motion: MotionSet, device: torch.device) -> Fram
 
 
 def build_views(config: Config, motion: MotionSet, store: FrameStore | None = None) -> Views:
-    """Fixed views of some subjects: the same for every run with the same seed.
+    """Fixed views of some subjects, the same whatever the experiment's seed.
 
     Args:
         config: The experiment.
@@ -260,7 +264,7 @@ def _views(config: Config, motion: MotionSet, noise: KeypointNoise | None, store
     return fixed_views(
         motion,
         DEFAULT_RIGS[data.rig](),
-        config.seed,
+        DATA_SEED,
         config.model.input_channels,
         data.keypoints.detected,
         data.keypoints.ground_truth_weight,

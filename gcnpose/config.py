@@ -343,7 +343,7 @@ class Config:
     skeleton: str = field(metadata=not_empty())
     """Name or path of the graph file."""
     seed: int = field(default=0, metadata=check("0 to 4294967295", lambda seed: 0 <= seed < 2**32))
-    """Seed of everything random."""
+    """Seed of all that is random in a training. Embedded motion and fixed views are the same for all."""
     device: str = field(
         default="auto",
         metadata=check(
