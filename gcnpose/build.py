@@ -26,7 +26,7 @@ from gcnpose.skeleton import Skeleton
 SPLITS = ("train", "validation", "test")
 
 DATA_SEED = 0
-"""Draws the embedded motion, and the turns and noise of fixed views. It is the same for all experiments, so that
+"""Draws the embedded motion, and the turns and noise of fixed views. The same for all experiments, so that
 networks of different seeds are scored on the same data and differ by their training alone."""
 
 
@@ -78,11 +78,6 @@ def build_model(config: Config, skeleton: Skeleton) -> LiftingNetwork:
             return VideoPose3D(skeleton, **dataclasses.asdict(model.videopose3d), **common)
         case "agformer":
             return AGFormer(skeleton, **dataclasses.asdict(model.agformer), **common)
-    steps = len(model.channels) - 1
-    if model.down_up_pairs is not None and model.down_up_pairs > steps:
-        raise InputError(
-            f"model.down_up_pairs: at most {steps} with {steps + 1} channels, not {model.down_up_pairs}"
-        )
     return UGCN(
         skeleton,
         channels=model.channels,
@@ -187,14 +182,17 @@ def build_noise(config: Config, skeleton: Skeleton, device: torch.device) -> Key
     )
 
 
-def build_store(config: Config, motion: MotionSet, device: torch.device) -> FrameStore:
-    """Where the frames of the training motion will lie."""
+def build_store(
+    config: Config, motion: MotionSet, device: torch.device, processes: Processes = ALONE
+) -> FrameStore:
+    """Where the frames of the training motion will lie, of which every process has its own."""
     data, joints = config.data, motion.skeleton.num_joints
     frames = sum(len(sequence.positions) for sequence in motion.sequences)
     values = count_rows(motion, DEFAULT_RIGS[data.rig]()) * joints * (config.model.input_channels + 3)
     kept = values if data.views == "fixed" else frames * joints * 3
     size = torch.float32.itemsize
-    return FrameStore(device, data.keep, built=size * values, kept=size * kept, folder=Path(config.output))
+    folder = Path(config.output)
+    return FrameStore(device, data.keep, size * values, size * kept, folder, processes.local_size)
 
 
 def build_views(config: Config, motion: MotionSet, store: FrameStore | None = None) -> Views:
@@ -222,7 +220,7 @@ def build_windows(
     """
     data = config.data
     noise = build_noise(config, motion.skeleton, device)
-    scores_vary = noise is not None or (data.views == "fixed" and _scores_vary(views))
+    scores_vary = _scores_vary(views) if data.views == "fixed" else noise is not None
     if config.model.input_channels == 3 and not scores_vary:
         raise InputError(
             "model.input_channels: 3 takes scores, and those of the training are all 1. What never changes "

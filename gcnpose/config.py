@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 import yaml
 
-from gcnpose.errors import InputError, did_you_mean
-from gcnpose.files import parse_yaml
-from gcnpose.resources import resource_folder
+from gcnpose.errors import InputError
+from gcnpose.resources import read_shipped, resource_folder
 from gcnpose.settings import (
     Fault,
     above,
@@ -371,7 +370,8 @@ class Config:
 
 
 PLACES = ("data.path", "data.keep", "output", "device", "tracking")
-"""Where things are and go, and what computes them. Results do not depend on it, but for the motion itself."""
+"""Where things are and go, and what computes them. Results do not depend on it, but for the motion itself and
+the numbers that another kind of device draws."""
 
 
 def is_place(key: str) -> bool:
@@ -391,7 +391,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Conf
         InputError: if the file cannot be read; or else naming every unknown, missing, repeated, mistyped and
             unusable key of the file and the overrides at once.
     """
-    content, source, faults = read_shipped(path_or_name, resource_folder("configs"), "configs")
+    content, source, faults = read_shipped(path_or_name, resource_folder("configs"), "config")
     if content is None:
         raise InputError(f"{source}: is empty, expected at least the keys name and skeleton")
     return read_settings(Config, content, source, overrides, faults, _conflicts)
@@ -409,29 +409,6 @@ def config_from_dict(content: Mapping[str, Any], source: str, overrides: Sequenc
         InputError: naming ``source`` and every fault.
     """
     return read_settings(Config, content, source, overrides, conflicts=_conflicts)
-
-
-def read_shipped(path_or_name: str | Path, folder: Path, kind: str) -> tuple[Any, str, list[str]]:
-    """The content of a YAML file, or of the shipped one of that name; what to call it; its repeated keys.
-
-    Args:
-        path_or_name: a path, or a shipped file's name without folder and suffix.
-        folder: where the shipped ones lie.
-        kind: what they are, in the plural.
-
-    Raises:
-        InputError: if there is no such file, or it cannot be read.
-    """
-    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
-    path = shipped.get(str(path_or_name), Path(path_or_name))
-    try:
-        content, faults = parse_yaml(path.read_bytes(), str(path))
-    except FileNotFoundError as error:
-        hint = did_you_mean(path.stem, shipped)
-        raise InputError(f"{path}: no such file{hint}; shipped {kind}: {', '.join(shipped)}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return content, str(path), faults
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
@@ -475,7 +452,7 @@ def _conflicts(config: Config) -> Iterator[Fault]:
 
 
 def _model_conflicts(model: ModelConfig) -> Iterator[Fault]:
-    """Settings of a network that is not the chosen one, and heads that do not divide the features."""
+    """Settings of a network that is not the chosen one, and those that do not go together."""
     for item in fields(model):
         owner = item.name if is_dataclass(getattr(model, item.name)) else "ugcn"
         shared = item.name in ("name", "dropout", "input_channels", "root_relative_input")
@@ -483,6 +460,10 @@ def _model_conflicts(model: ModelConfig) -> Iterator[Fault]:
         if changed and not shared and owner != model.name:
             reason = f"is a setting of {owner}, but model.name is {model.name}"
             yield (f"model.{item.name}", "model.name"), reason
+    steps = len(model.channels) - 1
+    if model.down_up_pairs is not None and model.down_up_pairs > steps:
+        reason = f"expected at most {steps} with {steps + 1} channels, came {model.down_up_pairs}"
+        yield ("model.down_up_pairs", "model.channels"), reason
     width, heads = model.agformer.width, model.agformer.heads
     if width % heads:
         reason = f"expected a divisor of model.agformer.width ({width}), came {heads}"

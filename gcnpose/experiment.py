@@ -18,10 +18,9 @@ from gcnpose.config import (
     config_to_dict,
     is_place,
     load_config,
-    read_shipped,
 )
 from gcnpose.errors import InputError
-from gcnpose.resources import resource_folder
+from gcnpose.resources import read_shipped, resource_folder
 from gcnpose.settings import Fault, check, distinct, flatten, not_empty, overlap, read_settings
 from gcnpose.skeleton import Skeleton, available_graphs
 
@@ -210,7 +209,7 @@ def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> 
             itself sets what one of the others would change.
     """
     folder = resource_folder("configs") / "experiments"
-    content, source, faults = read_shipped(path_or_name, folder, "experiments")
+    content, source, faults = read_shipped(path_or_name, folder, "experiment")
     own = {item.name for item in fields(Experiment)}
     keys = {override: override.partition("=")[0] for override in overrides}
     for_itself = [override for override in overrides if keys[override].split(".")[0] in own]

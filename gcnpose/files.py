@@ -84,9 +84,13 @@ def parse_yaml(text: str | bytes, source: str, prefix: str = "") -> tuple[Any, l
 
 
 def _repeated_keys(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[str]:
-    if not isinstance(node, yaml.MappingNode) or id(node) in visited:  # an anchor may contain itself
+    if not isinstance(node, yaml.CollectionNode) or id(node) in visited:  # an anchor may contain itself
         return
     visited.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _repeated_keys(value, f"{prefix.removesuffix('.')}[{number}].", visited)
+        return
     seen = set()
     for key, value in node.value:
         if key.value in seen:

@@ -305,10 +305,17 @@ def _weighted_means(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str
     for name in rows[0][1]:
         values = [(weight, row[name]) for weight, row in rows]
         if name in STEP_METRICS:
-            values = [(weight, value) for weight, value in values if not math.isnan(value)]
+            # No number where there is no step, which is not the same as a prediction that is none.
+            stepless = [math.isnan(row[name]) and not _is_lost(row) for _, row in rows]
+            values = [value for value, left_out in zip(values, stepless, strict=True) if not left_out]
         total = sum(weight for weight, _ in values)
         means[name] = math.fsum(weight * value for weight, value in values) / total if total else math.nan
     return means
+
+
+def _is_lost(row: Mapping[str, float]) -> bool:
+    """Whether a metric of single poses is not a number."""
+    return any(math.isnan(value) for name, value in row.items() if name not in STEP_METRICS)
 
 
 def _poses(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

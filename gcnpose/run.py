@@ -49,6 +49,7 @@ from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory, peak_memory_mib
 from gcnpose.nn import LiftingNetwork
 from gcnpose.processes import ALONE, Processes
+from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
 from gcnpose.scoring import evaluate_model, lift_once, log_report, profile
 from gcnpose.skeleton import Skeleton
@@ -211,7 +212,7 @@ class _Run:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # else every process would take memory on the first GPU too
         self.motion = build_motion(config, skeleton, SPLITS)
-        self.store = build_store(config, self.motion["train"], self.device)
+        self.store = build_store(config, self.motion["train"], self.device, processes)
         train_views = build_views(config, self.motion["train"], self.store)
         self.content = content
         self.yardsticks = Yardsticks(**content["yardsticks"]) if content else Yardsticks.fit(train_views)
@@ -229,6 +230,8 @@ class _Run:
         self.doubts = list(_doubts(config, self.motion["train"], train_views)) if processes.is_first else []
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
+        self.test = build_views(config, self.motion["test"])
+        PROTOCOLS[config.evaluation.protocol].parts(self.test)  # that they can be scored at the end
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
@@ -358,12 +361,11 @@ class _Run:
             )
         _, _, model = restore_model(load_checkpoint(folder / BEST), folder / BEST)
         model = model.to(self.device)
-        views = build_views(config, self.motion["test"])
-        report = evaluate_model(config, model, views, self.yardsticks, self.device)
+        report = evaluate_model(config, model, self.test, self.yardsticks, self.device)
         _write_history(folder / "history.csv", self.history)  # a run may have been stopped before it
         write_report(report, folder / "report.json")
         with replacing(folder / "poses.png") as partial:
-            self._draw(model, views, partial)
+            self._draw(model, self.test, partial)
         self.say(format_report(report))
         self.say(f"{folder}: {BEST}, report.json, report.csv, history.csv, poses.png")
         log_report(tracker, report)
@@ -408,6 +410,8 @@ def _doubts(config: Config, motion: MotionSet, views: Views) -> Iterator[str]:
             "the motion has cameras of its own, and training sees it by those of "
             f"data.rig={config.data.rig}, which look at the origin: data.views=fixed takes its own"
         )
+    if config.data.keypoints.noise.scale > 0 and all(clip.detected for clip in views.clips):
+        yield "data.keypoints.noise: is for projected 2D; the motion has 2D of its own, which stays as it is"
     if (share := views.share_outside()) > LARGEST_SHARE_OUTSIDE:
         yield (
             f"{share:.0%} of the joints lie outside the cameras' images: is the motion in metres and z up, "

@@ -158,7 +158,7 @@ class _Reader:
         hints = get_type_hints(kind)
         required = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
         values: dict[str, Any] = dict.fromkeys(required)
-        if content is None and key:  # a section whose lines are all commented out
+        if content is None and key and not required:  # a section whose lines are all commented out
             return kind()
         if not isinstance(content, Mapping):
             self.faults.append(((key,), f"expected keys and values, came {reprlib.repr(content)}"))

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gcnpose.errors import InputError, did_you_mean
-from gcnpose.files import parse_yaml
-from gcnpose.resources import resource_folder
+from gcnpose.resources import read_shipped, resource_folder
 
 REQUIRED_KEYS = ("name", "root", "joints", "bones", "mirror")
 OPTIONAL_KEYS = ("colours", "citation")
@@ -60,16 +59,10 @@ class Skeleton:
         Raises:
             InputError: if the file is missing, unreadable, not YAML, or no graph, with all its faults.
         """
-        path = Path(name_or_path)
-        shipped = resource_folder("graphs") / f"{name_or_path}.yaml"
-        if path.parent == Path() and not path.suffix and shipped.is_file():
-            path = shipped
-        if not path.exists():
-            known = available_graphs()
-            hint = did_you_mean(path.stem, known)
-            raise InputError(f"{name_or_path}: no such graph{hint}; shipped graphs: {', '.join(known)}")
-        content, repeated = _read_yaml(path)
-        return cls._build(content, str(path), repeated)
+        content, source, repeated = read_shipped(name_or_path, resource_folder("graphs"), "graph")
+        if content is None:
+            raise InputError(f"{source}: is empty, expected the keys {', '.join(REQUIRED_KEYS)}")
+        return cls._build(content, source, repeated)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object], source: str) -> Skeleton:
@@ -301,17 +294,6 @@ def _hop_distances(root: str, bones: Iterable[Sequence[str]]) -> dict[str, int]:
 def _partners(mirror: Iterable[Sequence[str]]) -> dict[str, str]:
     """Partner of every joint that stands in a mirror pair."""
     return {joint: partner for left, right in mirror for joint, partner in ((left, right), (right, left))}
-
-
-def _read_yaml(path: Path) -> tuple[object, list[str]]:
-    """Content of a graph file, and a fault for every key that is given twice."""
-    try:
-        content, faults = parse_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if content is None:
-        raise InputError(f"{path}: is empty, expected the keys {', '.join(REQUIRED_KEYS)}")
-    return content, faults
 
 
 def _find_faults(content: object) -> list[str]:

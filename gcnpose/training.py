@@ -201,11 +201,15 @@ class Trainer:
 
     def _diverged(self, what: str, epoch: int, step_in_epoch: int, taken: list[Tensor]) -> RunError:
         step = epoch * self.steps_per_epoch + step_in_epoch
-        names = sorted(set(self.windows.names(taken[step_in_epoch])))
+        # The batch before, too: a gradient spoils the weights one step before the loss shows it.
+        last, *before = (
+            ", ".join(sorted(set(self.windows.names(batch))))
+            for batch in reversed(taken[max(step_in_epoch - 1, 0) : step_in_epoch + 1])
+        )
         return RunError(
             f"{what} not finite at step {step} (epoch {epoch + 1}), "
             f"learning rate {learning_rate(self.config, step, self.steps_per_epoch):.3g}; "
-            f"the batch was from {', '.join(names)}"
+            f"the batch was from {last}" + "".join(f"; the one before from {names}" for names in before)
         )
 
     def state(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from gcnpose.build import (
 )
 from gcnpose.config import Config
 from gcnpose.data.camera import h36m_rig
+from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import fixed_views
 from gcnpose.data.windows import DrawnWindows, FixedWindows
 from gcnpose.errors import InputError
@@ -35,6 +36,13 @@ SKELETON = Skeleton.load("h36m17")
 
 def embedded(folder: Path, *overrides: str) -> Config:
     return small_config(folder, "data.path=", *overrides)
+
+
+def detected_motion(keypoints_2d: np.ndarray) -> MotionSet:
+    """Motion in front of one camera, with these detections of every sequence."""
+    motion, camera = small_motion(), h36m_rig()[0]
+    seen_by = [dataclasses.replace(s, keypoints_2d={camera.name: keypoints_2d}) for s in motion.sequences]
+    return dataclasses.replace(motion, sequences=seen_by, cameras={s: [camera] for s in motion.subjects})
 
 
 @pytest.fixture
@@ -123,12 +131,6 @@ def test_the_subsets_of_st_gcns_code(tmp_path: Path) -> None:
     for one, other in zip(stock.modules(), true.modules(), strict=True):
         if isinstance(one, PartitionConv):
             assert not torch.equal(one.adjacency, other.adjacency)
-
-
-def test_more_pairs_than_steps(tmp_path: Path) -> None:
-    config = small_config(tmp_path, "model.down_up_pairs=2")
-    with pytest.raises(InputError, match=r"^model\.down_up_pairs: at most 1 with 2 channels, not 2$"):
-        build_model(config, SKELETON)
 
 
 def test_every_loss_setting_arrives(tmp_path: Path) -> None:
@@ -320,14 +322,20 @@ def test_scores_that_are_all_one_teach_nothing(tmp_path: Path, views: str) -> No
 
 
 def test_scores_of_a_detector(tmp_path: Path) -> None:
-    motion, camera = small_motion(), h36m_rig()[0]
     detected = np.full((40, 17, 3), 500, np.float32)
     detected[20:, :, 2] = 0.5
-    seen_by = [dataclasses.replace(s, keypoints_2d={camera.name: detected}) for s in motion.sequences]
-    motion = dataclasses.replace(motion, sequences=seen_by, cameras={s: [camera] for s in motion.subjects})
+    motion = detected_motion(detected)
     config = small_config(tmp_path, *seen("fixed"), "model.input_channels=3")
     windows = build_windows(config, motion, build_views(config, motion), CPU)
     assert windows.batch(torch.tensor([0]), draws(1)).keypoints_2d.shape[-1] == 3
+
+
+def test_noise_gives_detections_no_scores(tmp_path: Path) -> None:
+    """It is for projected 2D, and leaves a detector's as it is."""
+    motion = detected_motion(np.full((40, 17, 2), 500, np.float32))
+    config = small_config(tmp_path, *seen("fixed"), "model.input_channels=3", "data.keypoints.noise.scale=1")
+    with pytest.raises(InputError, match=r"^model.input_channels: 3 takes scores"):
+        build_windows(config, motion, build_views(config, motion), CPU)
 
 
 def test_detections_that_are_not_there(tmp_path: Path) -> None:
@@ -338,10 +346,7 @@ def test_detections_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("views", ["turned", "drawn"])
 def test_detections_are_of_the_views_that_they_were_made_of(tmp_path: Path, views: str) -> None:
     """Views that are drawn anew have none, so training would be on other 2D than the test, without a word."""
-    motion, camera = small_motion(), h36m_rig()[0]
-    detected = np.full((40, 17, 2), 500, np.float32)
-    seen_by = [dataclasses.replace(s, keypoints_2d={camera.name: detected}) for s in motion.sequences]
-    motion = dataclasses.replace(motion, sequences=seen_by, cameras={s: [camera] for s in motion.subjects})
+    motion = detected_motion(np.full((40, 17, 2), 500, np.float32))
     config = small_config(tmp_path, *seen(views))
     with pytest.raises(
         InputError, match=f"^data.views: {views} views project 2D of their own, but the motion"

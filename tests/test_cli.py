@@ -206,7 +206,8 @@ def test_truncated_motion(experiment: str, fails: Fails) -> None:
         ("device=cuda:99", "device: cuda:99 is not there, this machine has "),
         ("data.test_subjects=[B]", "data: B among both the validation and the test subjects"),
         ("data.test_subjects=[Q]", "unknown subjects Q; known are A, B, C"),
-        ("model.down_up_pairs=4", "model.down_up_pairs: at most 1 with 2 channels, not 4"),
+        ("model.down_up_pairs=4", "model.down_up_pairs: expected at most 1 with 2 channels, came 4"),
+        ("evaluation.protocol=h36m", "protocol h36m: C/swing 1 from 54138969 is none of Directions, "),
         ("output=small.yaml", "output: no run folder can be made in small.yaml: File exists"),
         ("output=small.yaml/runs", "output: no run folder can be made in small.yaml/runs: Not a directory"),
     ],
@@ -234,8 +235,8 @@ def test_read_only_folder(experiment: str, fails: Fails, finished: Path) -> None
 
 
 def test_a_config_that_is_not_there(experiment: str, fails: Fails) -> None:
-    assert fails(2, "train", "smal.yaml").startswith("smal.yaml: no such file")
-    assert fails(2, "train", "train.epochs=2").startswith("train.epochs=2: no such file")
+    assert fails(2, "train", "smal.yaml").startswith("smal.yaml: no such config")
+    assert fails(2, "train", "train.epochs=2").startswith("train.epochs=2: no such config")
 
 
 def test_nothing_to_train(experiment: str, fails: Fails) -> None:

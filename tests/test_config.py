@@ -300,6 +300,12 @@ def test_repeated_keys_of_sections_are_named(tmp_path: Path) -> None:
     assert faults(tmp_path, text) == ["trial.yaml: train.epochs: given again in line 6"]
 
 
+def test_more_pairs_than_steps(tmp_path: Path) -> None:
+    assert faults(tmp_path, MINIMAL + "model: {channels: [4, 8], down_up_pairs: 2}\n") == [
+        "trial.yaml: model.down_up_pairs: expected at most 1 with 2 channels, came 2"
+    ]
+
+
 def test_an_anchor_that_contains_itself_ends(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, MINIMAL + "train: &a {epochs: *a}")
     assert fault.startswith("trial.yaml: train.epochs: expected a whole number, came {'epochs': {")
@@ -337,10 +343,10 @@ def test_a_file_that_is_no_experiment_gets_one_line(tmp_path: Path, text: bytes,
 
 def test_a_missing_file_is_told_what_there_is(tmp_path: Path) -> None:
     path = tmp_path / "ugcm.yaml"
-    with pytest.raises(InputError, match=r"no such file, did you mean ugcn.*; shipped configs: ") as caught:
+    with pytest.raises(InputError, match=r"no such config, did you mean ugcn.*; shipped configs: ") as caught:
         load_config(path)
     assert str(caught.value).startswith(f"{path}: ")
-    with pytest.raises(InputError, match=r"^ugcm: no such file, did you mean ugcn"):
+    with pytest.raises(InputError, match=r"^ugcm: no such config, did you mean ugcn"):
         load_config("ugcm")
 
 

@@ -98,6 +98,17 @@ def perfect(views: Views) -> Any:
     return lift
 
 
+def test_error_of_the_2d_is_a_mean_over_valid_frames() -> None:
+    views = random_views()
+    clips = [dataclasses.replace(clip, error_px=px) for clip, px in zip(views.clips, (1.0, 4.0), strict=True)]
+    valid = torch.ones(300, dtype=torch.bool)
+    valid[clips[1].rows] = torch.arange(clips[1].frames) < 20
+    counts = (clips[0].frames, 20)
+    views = dataclasses.replace(views, clips=clips, valid=valid)
+    report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
+    assert report["keypoints_error_px"] == pytest.approx((counts[0] + 4 * 20) / sum(counts), abs=0.01)
+
+
 def test_report_of_a_perfect_network() -> None:
     views = random_views()
     report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)

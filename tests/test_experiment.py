@@ -47,6 +47,21 @@ def faults(folder: Path, *overrides: str, **changes: Any) -> list[str]:
     return [line.strip() for line in str(caught.value).replace(f"{folder}/", "").splitlines()]
 
 
+# The file
+
+
+def test_an_empty_row(tmp_path: Path) -> None:
+    assert "grid.yaml: rows[0]: expected keys and values, came None" in faults(tmp_path, rows=[None])
+
+
+def test_a_key_given_twice_in_a_row(tmp_path: Path) -> None:
+    read(tmp_path)
+    path = tmp_path / "twice.yaml"
+    path.write_text((tmp_path / "grid.yaml").read_text() + "rows2:\n- {name: a, name: b}\n")
+    with pytest.raises(InputError, match=r"rows2\[0\]\.name: given again in line"):
+        load_experiment(path)
+
+
 # The plan
 
 
@@ -251,7 +266,7 @@ def test_a_fault_of_the_base_is_told_once(tmp_path: Path) -> None:
     (line,) = faults(tmp_path, overrides=["train.epochs=none"])
     assert line == "override 'train.epochs=none': train.epochs: expected a whole number, came 'none'"
     (line,) = faults(tmp_path, base="nothing.yaml")
-    assert line.startswith("nothing.yaml: no such file; shipped configs: cmu17, ")
+    assert line.startswith("nothing.yaml: no such config; shipped configs: cmu17, ")
 
 
 def test_no_cells(tmp_path: Path) -> None:

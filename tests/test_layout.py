@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "memory", "processes", "resources"),
+    ("errors", "files", "joint_weights", "memory", "processes", "resources"),
     ("settings",),
     ("skeleton", "config"),
     ("nn", "loss", "muon", "metrics", "data", "keypoints", "viz"),

@@ -71,9 +71,17 @@ def test_out_of_memory_is_one_message(error: Exception, message: str) -> None:
         raise error
 
 
-def test_other_errors_pass() -> None:
-    with pytest.raises(RunError, match="the loss"), enough_memory():
-        raise RunError("the loss")
+@pytest.mark.parametrize(
+    "error",
+    [
+        RunError("runs/overflow: the loss is not finite"),
+        RunError("runs: can't allocate memory"),
+        RuntimeError("value cannot be converted to type float without overflow"),
+    ],
+)
+def test_other_errors_pass(error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)), enough_memory():
+        raise error
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -432,6 +432,13 @@ def test_aggregate_leaves_undefined_velocities_out():
     assert result["mean_over_frames"]["mpjpe_mm"] == pytest.approx((1000 + 180) / 102)
 
 
+def test_aggregate_shows_a_prediction_without_velocity_that_is_not_a_number():
+    """Not to be taken for one that has no steps."""
+    lost = {"mpjpe_mm": math.nan, "mpjve_mm": math.nan}
+    result = aggregate([("Walking", 2, {"mpjpe_mm": 1.0, "mpjve_mm": 1.0}), ("Walking", 2, lost)])
+    assert math.isnan(result["mean_over_frames"]["mpjve_mm"])
+
+
 def test_aggregate_shows_a_prediction_that_is_not_a_number():
     result = aggregate([("Walking", 2, {"mpjpe_mm": math.nan}), ("Sitting", 2, {"mpjpe_mm": 1.0})])
     assert math.isnan(result["mean_over_actions"]["mpjpe_mm"])

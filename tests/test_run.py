@@ -18,8 +18,8 @@ from gcnpose import run
 from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import load_config
 from gcnpose.data.camera import h36m_rig
-from gcnpose.data.motion import MotionSet
 from gcnpose.data.synthetic import make_motion
+from gcnpose.data.views import Views
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.processes import ALONE
@@ -107,18 +107,19 @@ def test_another_seed_other_weights(finished: Path, small_folder: Path) -> None:
         assert_same_weights(other, finished)
 
 
-def test_test_subjects_are_touched_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_subjects_are_lifted_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[object] = []
-    build_views = run.build_views
+    for name in ("lift_once", "evaluate_model"):
+        lift = getattr(run, name)
 
-    def spy(config: Any, motion: MotionSet, *store: Any) -> Any:
-        order.append(motion.subjects)
-        return build_views(config, motion, *store)
+        def spy(config: Any, model: Any, views: Views, *rest: Any, lift: Any = lift) -> Any:
+            order.append({clip.subject for clip in views.clips})
+            return lift(config, model, views, *rest)
 
-    monkeypatch.setattr(run, "build_views", spy)
+        monkeypatch.setattr(run, name, spy)
     train(small_config(tmp_path), lambda line: order.append(line.split("/")[0]))
-    epochs = [entry for entry in order if entry in ("epoch 1", "epoch 2", "epoch 3", ("A",), ("B",), ("C",))]
-    assert epochs == [("A",), ("B",), "epoch 1", "epoch 2", "epoch 3", ("C",)]
+    epochs = [entry for entry in order if entry in ("epoch 1", "epoch 2", "epoch 3", {"A"}, {"B"}, {"C"})]
+    assert epochs == [{"B"}, "epoch 1", {"B"}, "epoch 2", {"B"}, "epoch 3", {"C"}]
 
 
 def test_test_subjects_have_no_part_in_the_weights(finished: Path, tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_config(tmp_path, "train.steps_per_epoch=3")
     folder, message = interrupted(config)
     assert message.startswith("the loss is not finite at step 4 (epoch 2), learning rate ")
-    assert message.endswith("the batch was from A/swing 1")
+    assert message.endswith("the batch was from A/swing 1; the one before from A/swing 1")
     content = load_checkpoint(folder / LAST)
     assert content["epoch"] == 1
     assert all(tensor.isfinite().all() for tensor in content["model"].values())

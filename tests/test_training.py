@@ -254,11 +254,12 @@ def test_a_loss_that_is_not_finite(check_every: int, monkeypatch: pytest.MonkeyP
     trainer.train_epoch(0)
     with pytest.raises(RunError) as caught:
         trainer.train_epoch(1)
-    names = ", ".join(sorted(set(trainer.windows.names(seen[12]))))
+    batch, before = (", ".join(sorted(set(trainer.windows.names(seen[step])))) for step in (12, 11))
     assert str(caught.value) == (
-        f"the loss is not finite at step 12 (epoch 2), learning rate 0.02; the batch was from {names}"
+        f"the loss is not finite at step 12 (epoch 2), learning rate 0.02; the batch was from {batch}; "
+        f"the one before from {before}"
     )
-    assert "swing 1 from" in names
+    assert "swing 1 from" in batch
 
 
 def test_weights_that_are_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:

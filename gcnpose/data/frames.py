@@ -32,6 +32,7 @@ class FrameStore:
         keep: The place, or "auto": the first of them that has room.
         built: Bytes of the arrays that are made before training.
         kept: Bytes of those that stay, and have to fit on the device.
+        processes: How many on this machine make as many at once.
         folder: Where the file is made.
     """
 
@@ -42,11 +43,13 @@ class FrameStore:
         built: int = 0,
         kept: int = 0,
         folder: Path | None = None,
+        processes: int = 1,
     ) -> None:
         self.device = device
         self.kept = kept
         self.folder = folder
-        self.in_file = keep == "disk" or (keep == "auto" and built > SHARE_OF_MEMORY * free_memory())
+        too_much = processes * built > SHARE_OF_MEMORY * free_memory()
+        self.in_file = keep == "disk" or (keep == "auto" and too_much)
         if device.type == "cpu":
             on_device = not self.in_file
         else:

@@ -134,21 +134,24 @@ def fixed_views(
             lens = Rig.from_cameras([camera])
             seen = world_to_camera(positions, lens.orientation[0], lens.translation[0])
             pixels = project(seen, lens.focal_px[0], lens.center_px[0], lens.radial[0], lens.tangential[0])
-            true = seen_2d = _as_input(pixels, camera, input_channels)
+            true = _as_input(pixels, camera, input_channels)
+            there = true.isfinite()  # not where a point lies in the camera's centre
             own = None if detected is False else sequence.keypoints_2d.get(camera.name)
             if own is not None:
                 seen_2d = _as_input(torch.from_numpy(own), camera, input_channels)
                 if ground_truth_weight > 0:
-                    seen_2d = torch.lerp(seen_2d, true, ground_truth_weight)
+                    seen_2d = torch.lerp(seen_2d, true.where(there, seen_2d), ground_truth_weight)
             elif detected:
                 raise InputError(
                     f"detected: sequence {sequence.subject}/{sequence.name} has no 2D keypoints "
                     f"of camera {camera.name}"
                 )
-            elif noise is not None:
-                random = _random(seed, sequence.subject, sequence.name, camera.name)
-                generator = torch.Generator().manual_seed(int(random.integers(2**63)))
-                seen_2d = noise.apply(true[None], Draws(generator, 1))[0]
+            else:
+                seen_2d = true.where(there, 0.0)
+                if noise is not None:
+                    random = _random(seed, sequence.subject, sequence.name, camera.name)
+                    generator = torch.Generator().manual_seed(int(random.integers(2**63)))
+                    seen_2d = noise.apply(seen_2d[None], Draws(generator, 1))[0]
             counted = slice(None) if sequence.valid is None else torch.from_numpy(sequence.valid)
             clip = Clip(
                 sequence.subject,
@@ -158,7 +161,6 @@ def fixed_views(
                 first,
                 len(positions),
                 detected=own is not None,
-                # Not where a point lies in the camera's centre, and so has no projection.
                 error_px=(seen_2d - true)[counted, :, :2].norm(dim=-1).nanmean().item() * 500,
                 seen_by=camera,
             )

@@ -148,5 +148,11 @@ def test_the_first_place_that_has_room(
     assert cpu.in_file == gpu.in_file == ("disk" in (keep, on_cpu))
 
 
+def test_all_processes_need_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "free_memory", lambda: 900)
+    places = [FrameStore(CPU, "auto", 100, 100, processes=number).place for number in (1, 3, 4)]
+    assert places == ["device", "device", "disk"]
+
+
 def test_the_place_in_words() -> None:
     assert str(FrameStore(GPU, "host", kept=3 * 2**31)) == "6,144 MiB of frames in host memory"

@@ -71,6 +71,23 @@ def test_projected_keypoints_have_score_one() -> None:
     assert views.keypoints_2d[..., :2].abs().max() < 1.1
 
 
+@pytest.mark.parametrize("detected", [False, True])
+def test_what_has_no_projection_leaves_no_hole(detected: bool) -> None:
+    """Frames without 3D are often zeros, and where a camera stands at the origin those lie in its centre."""
+    own = np.full((40, 17, 2), 250.0, dtype=np.float32)
+    motion = with_own_camera(small_motion(), {"plain": own} if detected else None)
+    centre = np.float32([0, -5, 1])
+    sequences = [
+        dataclasses.replace(s, positions=np.where(np.arange(40)[:, None, None] == 7, centre, s.positions))
+        for s in motion.sequences
+    ]
+    motion = dataclasses.replace(motion, sequences=sequences)
+    seen = fixed_views(motion, h36m_rig(), seed=0, ground_truth_weight=0.5).keypoints_2d
+    assert seen.isfinite().all()
+    hole = torch.tensor([-0.5, 0.5 - 0.8] if detected else [0.0, 0.0])
+    torch.testing.assert_close(seen[47], hole.expand(17, 2))
+
+
 def test_only_the_cameras_that_saw_a_sequence() -> None:
     motion = with_own_camera(small_motion())
     rig = [PLAIN, dataclasses.replace(PLAIN, name="other", translation=(0, -6, 1))]

@@ -149,6 +149,16 @@ def test_frames_that_the_motion_calls_invalid_are_marked() -> None:
         assert [(~row).nonzero().flatten().tolist() for row in valid] == [[*range(10, 15)], [*range(5, 10)]]
 
 
+def test_drawn_cameras_look_at_people_wherever_they_are() -> None:
+    here, there = small_motion((40, 20, 33)), small_motion((40, 20, 33))
+    for sequence in there.sequences:
+        sequence.positions[..., :2] += 50
+    seen = [
+        drawn(motion=motion, drawn_cameras=True).batch(torch.arange(2), draws(2)) for motion in (here, there)
+    ]
+    torch.testing.assert_close(seen[0].keypoints_2d, seen[1].keypoints_2d, atol=1e-3, rtol=0)
+
+
 def test_drawn_cameras_do_not_look_at_invalid_frames() -> None:
     motion = partly_valid()
     where_they_are = drawn(motion=motion, drawn_cameras=True).batch(torch.arange(2), draws(2))
@@ -182,6 +192,14 @@ def test_tempo_plays_faster_and_slower() -> None:
     plain = bone_lengths(still.pose_3d[0]).diff(dim=0).abs().mean().item()
     assert min(speeds) < 0.75 * plain
     assert max(speeds) > 1.2 * plain
+
+
+def test_a_fast_window_begins_earlier_rather_than_end_short() -> None:
+    """The last window of 40 frames starts at 16 and has 24: played faster it needs more."""
+    windows = drawn(motion=small_motion((40,), ("A",)), tempo=0.5)
+    last = torch.full((50,), len(windows) - 1)
+    assert windows.table.start[last[0]] == 16
+    assert windows.batch(last, draws(50)).valid.all()
 
 
 def test_tempo_never_leaves_the_sequence() -> None:

@@ -33,9 +33,8 @@ from gcnpose.data.readers.asf_amc import read_amc, read_asf
 from gcnpose.data.readers.bvh import read_bvh
 from gcnpose.data.readers.joint_tracks import JointTracks
 from gcnpose.errors import InputError, did_you_mean
-from gcnpose.files import parse_yaml
 from gcnpose.joint_weights import JointWeights, read_joint_weights
-from gcnpose.resources import resource_folder
+from gcnpose.resources import read_shipped, resource_folder
 from gcnpose.settings import above, at_least, read_settings
 from gcnpose.skeleton import Skeleton
 
@@ -83,24 +82,14 @@ class SourceMapping:
         Raises:
             InputError: naming all the faults of the file.
         """
-        shipped = {path.stem: path for path in sorted((resource_folder("graphs") / "sources").glob("*.yaml"))}
-        path = shipped.get(str(name_or_path), Path(name_or_path))
-        try:
-            content, faults = parse_yaml(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            hint = did_you_mean(path.stem, shipped)
-            raise InputError(
-                f"{path}: no such mapping{hint}; shipped mappings: {', '.join(shipped)}"
-            ) from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        content, path, faults = read_shipped(name_or_path, resource_folder("graphs") / "sources", "mapping")
         if not isinstance(content, Mapping):
             raise InputError(f"{path}: expected at least the keys format and joints")
         plain = dict(content)
         joints, joints_faults = read_joint_weights(plain.pop("joints", None), "the files")
         lost_bones = plain.pop("lost_bones", {})
         faults = [*faults, *joints_faults, *_lost_bones_faults(lost_bones, plain.get("format"))]
-        settings = read_settings(_Settings, plain, str(path), faults=faults, conflicts=_conflicts)
+        settings = read_settings(_Settings, plain, path, faults=faults, conflicts=_conflicts)
         return cls(
             settings=settings,
             lost_bones={name: (float(x), float(y), float(z)) for name, (x, y, z) in lost_bones.items()},
