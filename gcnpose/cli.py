@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UNUSABLE_INPUT as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at the end
+        return 1
     except FAILED_RUN as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 1

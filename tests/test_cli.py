@@ -501,3 +501,15 @@ def test_a_benchmark_takes_no_option_that_it_ignores(
         main(["benchmark", *arguments.split()])
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough(tmp_path: Path) -> None:
+    """As `| head`: no word, and no traceback."""
+    keypoints = tmp_path / "keypoints.npy"
+    np.save(keypoints, np.random.default_rng(0).uniform(0, 500, (20, 17, 2)))
+    command = [sys.executable, "-m", "gcnpose.cli", "predict", str(keypoints), "--inspect"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -33,6 +34,12 @@ DEFAULT_FORMATS = "npz,html,png"
 LARGEST_SHARE_OUTSIDE = 0.2
 """Of the joints; detectors place some of what they do not see beside the image."""
 
+_LARGEST_PX = 1e6  # of a camera: a telescope's
+_NOT_LIVE = (
+    *("output", "formats", "format", "sequence", "inspect"),
+    *("person", "max_gap", "smooth", "method", "floor"),
+)
+
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("predict", help="lift a detector's keypoints to 3D")
@@ -47,10 +54,9 @@ def add(commands: Commands) -> None:
         metavar="CKPT",
         help="checkpoint or run folder; else the network that comes with gcnpose",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write into")
+    parser.add_argument("--output", type=_folder, metavar="DIR", help="folder to write into")
     parser.add_argument(
         "--formats",
-        default=DEFAULT_FORMATS,
         metavar="A,B",
         help=f"of {', '.join(FORMATS)}; {DEFAULT_FORMATS} if left out",
     )
@@ -68,7 +74,7 @@ def add(commands: Commands) -> None:
         help="lift nothing; print what was understood of the file, or of one person in one frame, as JSON",
     )
     choosing = parser.add_argument_group("whom to lift")
-    choosing.add_argument("--person", default="largest", metavar="largest|ID|all")
+    choosing.add_argument("--person", metavar="largest|ID|all", help="largest if left out")
     choosing.add_argument("--min-score", type=float, help="joints with a lower score count as missing")
     choosing.add_argument(
         "--max-gap", type=int, help="most frames in a row to fill in; longer gaps split a track"
@@ -135,6 +141,8 @@ def _predict(options: argparse.Namespace) -> None:
             )
         elif fps := lifter.lifted_at(tracks[0].fps):
             say(f"  {tracks[0].fps:g} frames per second, lifted at {fps:g}, as the network was trained")
+        elif lifter.is_too_slow(tracks[0].fps):
+            say(f"  {tracks[0].fps:g} frames per second, too far apart to fill up: lifted as they come")
         if options.checkpoint is None:
             say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
         if (outside := share_outside(tracks)) > LARGEST_SHARE_OUTSIDE:
@@ -176,9 +184,13 @@ def _stream(options: argparse.Namespace) -> None:
     from gcnpose.keypoints.tracks import MIN_SCORE
     from gcnpose.keypoints.trajectory import guess_intrinsics
 
-    for name in ("keypoints", "output", "format", "sequence", "inspect", "max_gap", "smooth", "floor"):
+    if options.keypoints is not None:
+        raise InputError("--stream reads standard input, and goes without KEYPOINTS")
+    for name in _NOT_LIVE:
         if getattr(options, name) not in (None, False):
-            raise InputError(f"--stream, from standard input to standard output, goes without {name}")
+            raise InputError(
+                f"--stream, from standard input to standard output, goes without --{name.replace('_', '-')}"
+            )
     size = _size(options.size)
     if size is None:
         raise InputError("--stream needs --size WxH")
@@ -216,7 +228,7 @@ def _select(options: argparse.Namespace, detections: Detections) -> list[Keypoin
 
     tracks = select(
         detections,
-        options.person,
+        options.person or "largest",
         MIN_SCORE if options.min_score is None else options.min_score,
         MAX_GAP if options.max_gap is None else options.max_gap,
         lambda sentence: say(f"  {sentence}"),
@@ -314,7 +326,14 @@ def _write_bvh(folder: Path, lifted: Sequence[Track3D]) -> None:
         )
 
 
-def _formats(text: str) -> list[str]:
+def _folder(text: str) -> Path:
+    if not text:  # would be the current one
+        raise argparse.ArgumentTypeError("expected the name of a folder")
+    return Path(text)
+
+
+def _formats(text: str | None) -> list[str]:
+    text = DEFAULT_FORMATS if text is None else text
     formats = [word.strip() for word in text.split(",")]
     for word in formats:
         if word not in FORMATS:
@@ -340,16 +359,20 @@ def _camera(text: str | None) -> Intrinsics | None:
         fx, fy, cx, cy = (float(number) for number in text.split(","))
     except ValueError:
         raise InputError(f"--camera: expected fx,fy,cx,cy in pixels, not {text!r}") from None
-    if not (all(map(math.isfinite, (fx, fy, cx, cy))) and fx > 0 and fy > 0):
-        raise InputError(f"--camera: expected finite numbers, fx and fy more than 0, not {text!r}")
+    focal, centre = (1 <= f <= _LARGEST_PX for f in (fx, fy)), (abs(c) <= _LARGEST_PX for c in (cx, cy))
+    if not (all(focal) and all(centre)):
+        raise InputError(
+            f"--camera: expected pixels up to {_LARGEST_PX:g}, fx and fy from 1 on, not {text!r}"
+        )
     return Intrinsics((fx, fy), (cx, cy))
 
 
 @contextmanager
 def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside the output, whose files are moved there at the end, and never if anything fails.
+    """A folder beside the output, whose files are moved there at the end, and none if anything fails before.
 
-    Files that the output has already stay there, unless one of the same name replaces them.
+    Files that the output has already stay there, unless one of the same name replaces them. SIGTERM counts as
+    Ctrl-C meanwhile, so that the folder is gone whatever ends the command.
 
     Raises:
         InputError: if the output cannot be a folder.
@@ -362,10 +385,14 @@ def _new_folder(output: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
     except OSError as error:
         raise InputError(f"--output: nothing can be written in {output.parent}: {error.strerror}") from error
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield partial
         output.mkdir(exist_ok=True)
+        if folders := [path.name for path in partial.iterdir() if (output / path.name).is_dir()]:
+            raise InputError(f"--output: {output / folders[0]} is a folder, where a file is to be")
         for path in partial.iterdir():
             os.replace(path, output / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)

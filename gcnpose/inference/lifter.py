@@ -156,16 +156,19 @@ class Lifter:
             measured=track.measured,
         )
 
+    def is_too_slow(self, fps: float | None) -> bool:
+        """Whether frames of this rate are so far apart that nothing is to be interpolated between them."""
+        return fps is not None and self.fps is not None and self.fps / fps > _LARGEST_GAP
+
     def lifted_at(self, fps: float | None) -> float | None:
         """The frame rate that tracks of another one are brought to; None: they are lifted as they come.
 
         As they come where either rate is unknown, where the training has played its motion as fast or slow,
-        and where frames are so far apart that there is no motion between them to interpolate.
+        and where they are :meth:`too slow <is_too_slow>`.
         """
-        if fps is None or self.fps is None:
+        if fps is None or self.fps is None or self.is_too_slow(fps):
             return None
-        seen = was_played_at(fps, self.fps, self.tempo)
-        return None if seen or self.fps / fps > _LARGEST_GAP else self.fps
+        return None if was_played_at(fps, self.fps, self.tempo) else self.fps
 
     def convert(self, track: KeypointTrack) -> KeypointTrack:
         """The track in the joints of the model; itself, if it is already.
@@ -192,15 +195,33 @@ class Lifter:
         """
         intrinsics = intrinsics or guess_intrinsics(track.image_size)
         seen = self.convert(track)
-        translation = fit_translation(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
-        if self.refinement is not None and not intrinsics.guessed:
-            rays = (seen.keypoints_2d - intrinsics.center_px) / intrinsics.focal_px
-            poses, depth = torch.from_numpy(lifted.positions), torch.from_numpy(translation[:, 2])
-            on_rays = place_on_rays(poses, torch.from_numpy(rays).float(), depth, self.skeleton.root_index)
-            with torch.inference_mode():
-                refined = self.refinement(poses.to(self.device), on_rays.to(self.device))
-            lifted = dataclasses.replace(lifted, positions=refined.cpu().numpy())
-        return dataclasses.replace(lifted, translation=translation, intrinsics=intrinsics)
+        positions, translation = self.place_poses(lifted.positions, seen.keypoints_2d, seen.score, intrinsics)
+        return dataclasses.replace(
+            lifted, positions=positions, translation=translation, intrinsics=intrinsics
+        )
+
+    def place_poses(
+        self,
+        positions: npt.NDArray[np.float32],
+        keypoints_2d: npt.NDArray[np.float32],
+        score: npt.NDArray[np.float32],
+        intrinsics: Intrinsics,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What :meth:`place` makes of poses and their 2D in the joints of the model: poses and translation.
+
+        Shapes:
+            positions (frames, joints, 3), keypoints_2d (frames, joints, 2) pixels, score (frames, joints) ->
+            (frames, joints, 3), (frames, 3)
+        """
+        translation = fit_translation(positions, keypoints_2d, score, intrinsics)
+        if self.refinement is None or intrinsics.guessed:
+            return positions, translation
+        rays = (keypoints_2d - intrinsics.center_px) / intrinsics.focal_px
+        poses, depth = torch.from_numpy(positions), torch.from_numpy(translation[:, 2])
+        on_rays = place_on_rays(poses, torch.from_numpy(rays).float(), depth, self.skeleton.root_index)
+        with torch.inference_mode():
+            refined = self.refinement(poses.to(self.device), on_rays.to(self.device))
+        return refined.cpu().numpy(), translation
 
     def network_input(
         self,

@@ -15,7 +15,6 @@ from gcnpose.inference.lifter import Lifter
 from gcnpose.inference.streaming import StreamingLifter
 from gcnpose.keypoints.detections import is_detected
 from gcnpose.keypoints.track3d import Intrinsics
-from gcnpose.keypoints.trajectory import fit_translation
 
 MOST_PEOPLE = 100
 """When another one comes, whoever has been away for longest gets their last answers and is forgotten."""
@@ -125,7 +124,9 @@ class _Person:
         frame, keypoints_2d, score = self.waiting.popleft()
         seen, trusted = self.stream.conversion(keypoints_2d[None], score[None])
         try:
-            (translation,) = fit_translation(positions[None], seen, trusted, self.intrinsics)
+            (positions,), (translation,) = self.stream.lifter.place_poses(
+                positions[None], seen, trusted, self.intrinsics
+            )
         except InputError:
             translation = None
         return {

@@ -113,15 +113,13 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _text(name: str, data: bytes) -> str:
+def _text(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name}: byte {error.start} is no UTF-8 text, and the file of no known kind"
-        ) from None
+        raise InputError(f"byte {error.start} is no UTF-8 text, and the file of no known kind") from None
     if "\0" in text:
-        raise InputError(f"{name}: holds a zero byte, and is of no known kind")
+        raise InputError("holds a zero byte, and is of no known kind")
     return text
 
 
@@ -132,7 +130,7 @@ def _read_text(name: str, data: bytes, format: str | None, joints: int | None) -
         _expect(format, "JSON", *JSON_FORMATS)
         with _no_collection():
             return read_json(parse_json(data), name, format)
-    text = _text(name, data)
+    text = _text(data)
     if name.endswith(".pbtxt") or "landmark {" in text[:10_000]:
         _expect(format, "protobuf text", "mediapipe")
         return read_pbtxt(text)
@@ -176,7 +174,10 @@ def _read_folder(folder: Path, format: str | None, joints: int | None, depth: in
         held = f", but the folders {', '.join(sorted(inner)[:8])}; give one of them" if inner else ""
         raise InputError(f"is a folder without files .json or .txt, one per frame{held}")
     if len(chosen) == 1:
-        return _read(folder / chosen[0], format, None, joints)
+        try:
+            return _read(folder / chosen[0], format, None, joints)
+        except InputError as error:
+            raise InputError(f"{chosen[0]}: {error}") from None
     others = len(names) - len(chosen)
     files = ((name, (folder / name).read_bytes()) for name in chosen)
     if kind == ".json":
@@ -185,10 +186,18 @@ def _read_folder(folder: Path, format: str | None, joints: int | None, depth: in
             found = _merge(_read_frames(files, format))
     else:
         _expect(format, "a folder of labels", "yolo_pose")
-        found = read_yolo(((name, _text(name, data)) for name, data in files), joints)
+        found = read_yolo(_texts(files), joints)
     if others:
         found.repairs.append(f"{others} files in the folder are not {kind} and were left out")
     return found
+
+
+def _texts(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
+    for name, data in files:
+        try:
+            yield name, _text(data)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
 def _read_frames(files: Iterable[tuple[str, bytes]], format: str | None) -> Iterator[Found]:

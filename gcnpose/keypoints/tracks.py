@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ MAX_GAP = 15
 """Most frames in a row that are filled in: half a second at 30 frames per second."""
 
 _LARGEST_STEP = 0.5  # how far a joint goes from one frame to the next, on average, in sizes of the person
+_FRAMES_OF_VELOCITY = 10  # in which a person was seen last, by which it is told how fast they go
 _SAME_PERSON = 0.05  # mean distance of the joints of one person found twice, in sizes of the person
 _MOST_COMPARED = 20  # people of a frame compared with one another to find the same one twice
 _MOST_REPEATED_IDS = (
@@ -223,25 +225,34 @@ def _without_doubles(seen: _Seen, say: Callable[[str], None]) -> _Seen:
 
 
 def _compare(
-    seen: _Seen, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    seen: _Seen,
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+    moved: npt.NDArray[np.float64] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean distance of the joints of two people, in sizes of the larger one; overlap of their boxes, 0 to 1.
 
     People who have no joint in common are as far apart as the centres of their boxes.
 
+    Args:
+        seen: The people.
+        first: Some of them.
+        second: Whom to compare each with.
+        moved: How far the first have gone since they were seen, pixels; None: nowhere.
+
     Shapes:
-        first, second: (...), indices of people -> (...) twice
+        first, second: (...), indices of people; moved: (..., 2) -> (...) twice
     """
-    between = np.linalg.norm(seen.points[first] - seen.points[second], axis=-1)
+    moved = np.zeros(2) if moved is None else moved
+    low, high = seen.low[first] + moved, seen.high[first] + moved
+    between = np.linalg.norm(seen.points[first] + moved[..., None, :] - seen.points[second], axis=-1)
     common = np.isfinite(between)
-    centres = (
-        np.linalg.norm(seen.low[first] + seen.high[first] - seen.low[second] - seen.high[second], axis=-1) / 2
-    )
+    centres = np.linalg.norm(low + high - seen.low[second] - seen.high[second], axis=-1) / 2
     mean = np.where(common, between, 0.0).sum(axis=-1) / np.maximum(common.sum(axis=-1), 1)
     distance = np.where(common.any(axis=-1), mean, centres) / np.maximum(
         seen.extent[first], seen.extent[second]
     )
-    shared = np.minimum(seen.high[first], seen.high[second]) - np.maximum(seen.low[first], seen.low[second])
+    shared = np.minimum(high, seen.high[second]) - np.maximum(low, seen.low[second])
     area = np.maximum(shared, 0).prod(axis=-1)
     total = (seen.high[first] - seen.low[first]).prod(axis=-1) + (seen.high[second] - seen.low[second]).prod(
         axis=-1
@@ -297,7 +308,8 @@ def _best_of_each(group: npt.NDArray[np.int64], rank: npt.NDArray[np.float64]) -
 def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDArray[np.int64]:
     """Number of the person that each detection is: the assignment of least cost, from each frame to the next.
 
-    A person who is gone for longer than the largest gap comes back as another.
+    Where somebody is looked for follows from how they moved in their last frames. A person who is gone for
+    longer than the largest gap comes back as another, unless there is never more than one at a time.
 
     Args:
         seen: The detections.
@@ -316,15 +328,19 @@ def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDA
     follows = np.concatenate([[False], near & alone[1:] & alone[:-1]])
     person_of = np.full(people, -1, dtype=np.int64)
     last = np.empty(0, dtype=np.int64)  # the latest detection of each person who may still come back
+    paths: list[deque[int]] = []  # the latest detections of everybody
     count = 0
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         if follows[start] and len(last) == 1:  # nobody else to take for the other: most frames of most files
             person_of[start] = person_of[start - 1]
+            paths[person_of[start]].append(start)
             last[0] = start
             continue
         last = last[number[last] >= number[start] - max_gap - 1]
         here = np.arange(start, end)
-        distance, overlap = _compare(seen, last[:, None], here[None, :])
+        velocity = np.array([_velocity(seen, number, paths[person_of[row]]) for row in last]).reshape(-1, 2)
+        moved = velocity * (number[start] - number[last])[:, None]
+        distance, overlap = _compare(seen, last[:, None], here[None, :], moved[:, None])
         allowed = distance < np.where(number[last] == number[start] - 1, 1, 2)[:, None] * _LARGEST_STEP
         cost = np.where(allowed, distance + 1 - overlap, 1e6)
         before, after = linear_sum_assignment(cost)
@@ -334,8 +350,26 @@ def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDA
         new = here[person_of[here] < 0]
         person_of[new] = count + np.arange(len(new))
         count += len(new)
+        paths += [deque(maxlen=_FRAMES_OF_VELOCITY) for _ in new]
+        for row in here:
+            paths[person_of[row]].append(row)
         last = np.concatenate([np.delete(last, before), here])
-    return person_of
+    if alone.all():
+        for back in np.flatnonzero(np.diff(number) > max_gap + 1) + 1:
+            person_of[person_of == person_of[back]] = person_of[back - 1]
+    return np.unique(person_of, return_inverse=True)[1]
+
+
+def _velocity(seen: _Seen, number: npt.NDArray[np.int64], path: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Mean way of a person's joints along some detections, in pixels per frame; 0 where none is in both ends.
+
+    Shapes: (2,)
+    """
+    way = seen.points[path[-1]] - seen.points[path[0]]
+    way = way[np.isfinite(way).all(axis=1)]
+    if not len(way) or len(path) == 1:
+        return np.zeros(2)
+    return way.mean(axis=0) / (number[path[-1]] - number[path[0]])
 
 
 def _split(

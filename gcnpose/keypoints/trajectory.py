@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
@@ -19,6 +20,9 @@ _ITERATIONS = 10
 _AT_ONCE = 4096  # frames, so that hours of video need no more memory than minutes
 _SMALLEST_DISTANCE = 1e-3  # in focal lengths, about a pixel: below it there are no outliers
 _NEAREST_M = 0.1
+_SMALLEST_SPREAD = 5e-3  # of a person, in focal lengths: half a metre of body at a hundred metres
+_NEIGHBOURS = 31  # frames around a frame, itself included, by whose median its depth is judged
+_LARGEST_JUMP = 2.0  # how many times as near or far as in that median is no movement of the person
 _FLOOR_SPREAD_M = 1.0  # a path this wide tells as much about the floor's tilt as the bodies that stand on it
 _FLOOR_NOISE_M = 0.02
 _FLATTEST_M = 0.25  # fall of a line of sight, from where on it decides about depth
@@ -53,8 +57,8 @@ def fit_translation(
     joint's distance in the image and s the frame's median distance, so that joints which are far off lose
     their say.
 
-    Frames that decide nothing, with fewer than three joints or with a person in or behind the camera, take
-    what lies between their neighbours.
+    Frames that decide nothing take what lies between their neighbours: those with fewer than three joints, or
+    with all joints in one place, with a person in or behind the camera, or suddenly much nearer or farther.
 
     Args:
         positions: Metres, relative to the root, in the camera's frame.
@@ -80,6 +84,9 @@ def fit_translation(
         raise InputError(
             "no frame has three joints in front of the camera, from which the root's place follows"
         )
+    depth = np.log(translation[decided, 2])
+    usual = ndimage.median_filter(depth, _NEIGHBOURS, mode="nearest")
+    decided[decided] = np.abs(depth - usual) <= np.log(_LARGEST_JUMP)
     frames = np.arange(len(translation))
     between = [np.interp(frames, frames[decided], along[decided]) for along in translation.T]
     return np.stack(between, axis=-1).astype(np.float32)
@@ -105,7 +112,10 @@ def _fit(
         weights = score / depth[..., 0] ** 2 / (1 + (distance / typical) ** 2)
         translation = _least_squares(seen, target, weights)
     in_front = (points[..., 2] + translation[:, None, 2] > _NEAREST_M).all(axis=1)
-    return translation, in_front & (trusted.sum(axis=1) >= 3)
+    share = trusted[..., None] / np.maximum(trusted.sum(axis=1), 1)[:, None, None]
+    spread = np.sqrt((share * (seen - (share * seen).sum(axis=1)[:, None]) ** 2).sum(axis=(1, 2)))
+    enough = (trusted.sum(axis=1) >= 3) & (spread >= _SMALLEST_SPREAD)
+    return translation, in_front & enough & (translation[:, 2] > _NEAREST_M)
 
 
 def _pairwise(seen: Array, target: Array, trusted: npt.NDArray[np.bool_]) -> Array:

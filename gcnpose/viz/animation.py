@@ -30,7 +30,7 @@ RAISED_DEGREES = 12  # how far the picture's camera looks down
 TURNS_DEGREES = (20, 75)  # how far it has gone round the people to its right, in each 3D panel
 PANEL_INCHES, DOTS_PER_INCH = 4.0, 80
 SHEET_INCHES = 2.2
-GRID_M, FLOOR_COLOUR = 0.5, "#d5d5d5"
+GRID_M, FARTHEST_GRID_M, FLOOR_COLOUR = 0.5, 50.0, "#d5d5d5"
 FILLED_OPACITY = 0.35  # of a person in frames in which the detector found nothing
 
 Picture = npt.NDArray[np.uint8]
@@ -281,6 +281,7 @@ def _frame_space(panel: Axes, seen: Sequence[Array]) -> None:
 
 def _floor_drawn(panel: Axes, height: float, middle: Array, reach: float, degrees: float) -> Setter:
     """A grid that passes below those who walk."""
+    reach = min(reach, FARTHEST_GRID_M)
     across = np.arange(-np.ceil(reach / GRID_M + 1), np.ceil(reach / GRID_M + 2)) * GRID_M
     level, ends = np.full_like(across, height), np.full_like(across, across[-1])
     along_x = np.stack([[-ends, level, across], [ends, level, across]]).transpose(2, 0, 1)

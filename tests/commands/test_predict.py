@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -367,6 +368,34 @@ def test_stream_at_another_rate(
     assert [answer["frame"] for answer in rest] == list(range(9))
 
 
+def test_a_folder_in_a_files_place(checkpoint: Path, keypoints: Path, tmp_path: Path) -> None:
+    """Said before anything is moved."""
+    output = tmp_path / "out"
+    (output / "tracks.npz").mkdir(parents=True)
+    assert predict(checkpoint, keypoints, "--output", str(output), "--formats", "npz,csv,json") == 2
+    assert [path.name for path in output.iterdir()] == ["tracks.npz"]
+
+
+def test_an_output_without_a_name(
+    checkpoint: Path, keypoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set; it is not the current folder."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(SystemExit, match="2"):
+        predict(checkpoint, keypoints, "--output", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_nothing_is_left_where_the_command_is_ended(
+    checkpoint: Path, keypoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcnpose.viz.player.write_html", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = sorted(path.name for path in tmp_path.iterdir()), signal.getsignal(signal.SIGTERM)
+    assert predict(checkpoint, keypoints, "--output", str(tmp_path / "out")) == 1
+    assert (sorted(path.name for path in tmp_path.iterdir()), signal.getsignal(signal.SIGTERM)) == before
+
+
 def test_nothing_is_half_written(
     checkpoint: Path, keypoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,8 +421,13 @@ def test_nothing_is_half_written(
         (["--size", "1920"], "--size: expected WxH in pixels, such as 1920x1080, not '1920'"),
         (["--size", "0x10"], "--size: expected WxH"),
         (["--camera", "1,2,3"], "--camera: expected fx,fy,cx,cy in pixels, not '1,2,3'"),
-        (["--camera", "0,1,2,3"], "fx and fy more than 0"),
-        (["--camera", "nan,1,2,3"], "--camera: expected finite numbers"),
+        (
+            ["--camera", "0,1,2,3"],
+            r"--camera: expected pixels up to 1e\+06, fx and fy from 1 on, not '0,1,2,3'",
+        ),
+        (["--camera", "nan,1,2,3"], "--camera: expected pixels"),
+        (["--camera", "100,100,1e30,0"], "--camera: expected pixels"),
+        (["--camera", "100,100,0,nan"], "--camera: expected pixels"),
         (["--fps", "0"], "--fps: expected more than 0 and at most 1000, not 0"),
         (["--fps", "nan"], "--fps: expected more than 0"),
         (["--person", "nobody"], "there is no person 'nobody'"),
@@ -406,7 +440,7 @@ def test_nothing_is_half_written(
         (["--inspect", "99:0"], "there is no frame '99'"),
         (["--delay", "3"], "--delay belongs to --stream"),
         (["--smooth", "one-euro"], "--smooth one-euro needs the frames per second"),
-        (["--stream"], "goes without keypoints"),
+        (["--stream"], "--stream reads standard input, and goes without KEYPOINTS"),
     ],
 )
 def test_options_that_cannot_be_used(
@@ -436,8 +470,12 @@ def test_options_that_cannot_be_used(
         (["none.json", "--output", "out"], "none.json: no such file or folder"),
         (["{keypoints}", "--output", "out", "--checkpoint", "none.pt"], "none.pt: no such checkpoint"),
         (["--stream"], "--stream needs --size WxH"),
-        (["--stream", "--size", "9x9", "--output", "out"], "goes without output"),
-        (["--stream", "--size", "9x9", "--floor"], "goes without floor"),
+        (["--stream", "--size", "9x9", "--output", "out"], "goes without --output"),
+        (["--stream", "--size", "9x9", "--floor"], "goes without --floor"),
+        (["--stream", "--size", "9x9", "--max-gap", "3"], "goes without --max-gap"),
+        (["--stream", "--size", "9x9", "--method", "whole"], "goes without --method"),
+        (["--stream", "--size", "9x9", "--person", "7"], "goes without --person"),
+        (["--stream", "--size", "9x9", "--formats", "bvh"], "goes without --formats"),
         (["--stream", "--size", "9x9", "--fps", "0"], "--fps: expected more than 0 and at most 1000, not 0"),
         (
             ["--stream", "--size", "9x9", "--fps", "30", "--delay", "0"],

@@ -13,6 +13,7 @@ from gcnpose.errors import InputError
 from gcnpose.inference import Lifter, StreamingLifter
 from gcnpose.inference.lines import MOST_PEOPLE, lift_lines
 from gcnpose.keypoints.track3d import Intrinsics
+from gcnpose.nn.refinement import Refinement
 from tests.checkpoints import small_checkpoint
 
 SIZE, DELAY = (640, 480), 3
@@ -78,6 +79,23 @@ def test_the_translation_is_that_of_the_answered_frame(
     two_joints = [[x, y, float(joint < 2)] for joint, (x, y) in enumerate(pixels[0].tolist())]
     (_, answer) = answers(lifter, [{"keypoints": two_joints}], min_score=0.5)
     assert answer["translation"] is None
+
+
+def test_a_second_stage_corrects_the_answers(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pose = np.random.default_rng(0).normal(0, 0.4, (17, 3))
+    monkeypatch.setattr(lifter, "model", Standing(pose))
+    monkeypatch.setattr(lifter, "flip", False)
+    placed = pose + np.array([0, 0, 5]) + np.random.default_rng(1).normal(0, 0.05, (5, 17, 3))
+    pixels = placed[..., :2] / placed[..., 2:] * CAMERA.focal_px + CAMERA.center_px
+    lines = [{"keypoints": frame.tolist()} for frame in pixels]
+    _, *plain = answers(lifter, lines)
+    refinement = Refinement(17, 8)
+    torch.nn.init.constant_(refinement.layers[-1].bias, -100)  # trusts the rays
+    monkeypatch.setattr(lifter, "refinement", refinement.eval())
+    _, *refined = answers(lifter, lines)
+    for before, after in zip(plain, refined, strict=True):
+        assert before["translation"] == after["translation"]
+        assert np.abs(np.subtract(before["positions"], after["positions"])).max() > 0.01
 
 
 def test_answers_come_before_the_next_line_is_read(lifter: Lifter) -> None:

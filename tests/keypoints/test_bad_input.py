@@ -66,7 +66,11 @@ def rows(frames: int = 4) -> list[list[Any]]:
         ("a.csv", b"x_0,y_0,x_2,y_2\n1,2,3,4\n", r"has the joints 0, 2: some numbers are missing"),
         ("a.csv", b"\n \n", r"is empty"),
         ("a.txt", b"0 0.5 0.5 0.1 0.1 0.3", r"line 1: has 6 numbers; expected class, box"),
-        ("a.bin", bytes(range(256)), r"no UTF-8 text, and the file of no known kind"),
+        (
+            "a.bin",
+            bytes(range(256)),
+            r"^[^:]*a\.bin: byte 128 is no UTF-8 text, and the file of no known kind",
+        ),
         ("a.npy", b"\x93NUMPY\x01\x00", r"cannot be read"),
         ("a.npz", b"PK\x03\x04 and no more", r"is not an .npz file"),
         ("a.pbtxt", b"landmarks { landmark { x: 1 } }", r"expected 33 blocks .* got 1"),
@@ -79,6 +83,12 @@ def test_unreadable(tmp_path: Path, name: str, content: bytes, message: str) -> 
         read_keypoints(path)
     assert str(error.value).startswith(str(path))
     assert str(error.value).count(str(path)) == 1
+
+
+def test_the_only_file_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tracks.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match=r"^.*: tracks\.json: is JSON, but holds no keypoints"):
+        read_keypoints(tmp_path)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

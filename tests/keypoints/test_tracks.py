@@ -119,6 +119,30 @@ def test_people_are_followed_though_their_order_changes(tmp_path: Path) -> None:
     np.testing.assert_allclose(second.keypoints_2d, small, atol=1e-3)
 
 
+def test_whoever_was_alone_comes_back_as_the_same(tmp_path: Path) -> None:
+    """After a gap too long to fill, where there is never more than one person and no id."""
+    keypoints, scores = walker(frames=8)
+    detections = read(tmp_path, entries(keypoints, scores, [0, 1, 2, 3, 29, 30, 31, 32]))
+    said: list[str] = []
+    first, second = select(detections, say=said.append)
+    assert (first.person, first.first_frame, len(first.measured)) == ("0", 0, 4)
+    assert (second.person, second.first_frame, len(second.measured)) == ("0", 29, 4)
+    assert said == ["person 0, the only person: in 8 of 8 frames, in 2 parts"]
+
+
+def test_people_who_cross_keep_their_numbers(tmp_path: Path) -> None:
+    """The one behind is not seen for eight frames, and is looked for where they were going."""
+    points, scores = walker(40)
+    still = points - points.mean(axis=1, keepdims=True)
+    along = np.linspace(-300, 300, 40)[:, None, None] * (1, 0)
+    near, far = still + along + (600, 400), 0.9 * still - along + (600, 400)
+    shown = [frame for frame in range(40) if not 14 <= frame < 22]
+    people = entries(near, scores) + entries(far[shown], scores[shown], shown)
+    tracks = select(read(tmp_path, people), "all", say=silent)
+    ways = [track.keypoints_2d[-1].mean(axis=0) - track.keypoints_2d[0].mean(axis=0) for track in tracks]
+    assert sorted(way[0] for way in ways) == pytest.approx([-600, 600], abs=1)
+
+
 def test_who_was_chosen_of_how_many_is_said(tmp_path: Path) -> None:
     large, small, scores = two_people()
     detections = read(tmp_path, entries(small, scores) + entries(large, scores))
