@@ -443,6 +443,22 @@ def test_the_hardest_poses_have_the_largest_errors(finished: Path, monkeypatch: 
     assert float((predicted - truth)[0].norm(dim=-1).mean()) == pytest.approx(largest, rel=1e-5)
 
 
+def test_invalid_frames_are_not_the_hardest(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("gcnpose.viz.poses.draw_poses", lambda *arguments: drawn.append(arguments))
+    motion = small_motion()
+    motion.sequences[2].positions[7] *= 3
+    valid = np.arange(40) != 7
+    sequences = [dataclasses.replace(sequence, valid=valid) for sequence in motion.sequences]
+    for kept, file in ((motion, "a.npz"), (dataclasses.replace(motion, sequences=sequences), "b.npz")):
+        kept.save(tmp_path / file)
+        scoring.draw_hardest(finished, [f"data.path={tmp_path / file}"], Path("x.png"))
+    assert drawn[0][5] == ("C swing, frame 7",)
+    assert drawn[1][5] != ("C swing, frame 7",)
+
+
 def test_tags(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fails(2, "train", experiment, "--tag", "red") == "--tag: expected NAME=VALUE, came 'red'"
     assert fails(2, "evaluate", "x", "--tag", "=x") == "--tag: expected NAME=VALUE, came '=x'"

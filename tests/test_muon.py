@@ -53,6 +53,21 @@ def test_the_first_step_of_a_convolution() -> None:
     assert moved.square().mean().sqrt() == pytest.approx(0.002, rel=0.2)
 
 
+def test_the_second_step_looks_ahead() -> None:
+    """Nesterov: along the new mean of the gradients, and by it a step beyond the gradient."""
+    torch.manual_seed(0)
+    layer = nn.Linear(16, 16, bias=False)
+    optimizer = Muon(layer, lr=0.01, momentum=0.9)
+    first, second = torch.randn(16, 16), torch.randn(16, 16)
+    for gradient in (first, second):
+        before = layer.weight.detach().clone()
+        layer.weight.grad = gradient.clone()
+        optimizer.step()
+    mean = 0.9 * (0.1 * first) + 0.1 * second
+    expected = -0.01 * 0.2 * 16**0.5 * orthogonalise(0.1 * second + 0.9 * mean)
+    torch.testing.assert_close(layer.weight.detach() - before, expected, atol=1e-6, rtol=1e-3)
+
+
 def test_goes_on_from_its_state() -> None:
     torch.manual_seed(0)
     whole = nn.Linear(16, 16)

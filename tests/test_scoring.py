@@ -32,6 +32,17 @@ def test_other_motion(finished: Path, tmp_path: Path) -> None:
     assert some["yardsticks"]["linear"] != report["yardsticks"]["linear"]
 
 
+def test_people_it_was_trained_on(tmp_path: Path) -> None:
+    """Their scores may be asked for, though the config that names them is for training."""
+    named = [
+        f"data.{split}_subjects=[{who}]"
+        for split, who in zip(("train", "validation", "test"), "ABC", strict=True)
+    ]
+    run = train(small_config(tmp_path, "train.epochs=1", *named), quiet)
+    for who in "AB":
+        assert evaluate_checkpoint(run / BEST, [f"data.subjects=[{who}]"], quiet)["subjects"] == [who]
+
+
 @pytest.mark.parametrize(("fps", "told"), [(50.0, False), (25.0, True)])
 def test_motion_of_another_frame_rate(finished: Path, tmp_path: Path, fps: float, told: bool) -> None:
     dataclasses.replace(small_motion(subjects=("X", "Y", "Z")), fps=fps, splits={}).save(tmp_path / "x.npz")

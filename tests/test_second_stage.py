@@ -33,6 +33,7 @@ def test_a_second_stage(finished: Path, tmp_path: Path, monkeypatch: pytest.Monk
     draw_hardest(refined, [], Path("x.png"))
     draw_hardest(finished, ["evaluation.methods=[windows]"], Path("x.png"))
     assert not torch.equal(drawn[0][2], drawn[1][2]), "what is drawn is what is scored"
+    assert load_checkpoint(refined)["fps"] == load_checkpoint(finished)["fps"] == 50
     first, before = load_checkpoint(refined)["model"], load_checkpoint(finished)["model"]
     assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
     with pytest.raises(InputError, match="the network is what the checkpoint has"):
