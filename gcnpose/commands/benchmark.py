@@ -120,8 +120,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.output:
         check_output(options.output, ".json")
     if options.threads is not None:
-        if options.threads < 1:
-            raise InputError(f"benchmark: --threads must be at least 1, not {options.threads}")
+        cores = os.cpu_count() or 1
+        if not 1 <= options.threads <= cores:
+            raise InputError(f"benchmark: --threads must be 1 to {cores}, the cores, not {options.threads}")
         torch.set_num_threads(options.threads)
     device = build_device(load_config("ugcn", [f"device={options.device}"]))
     with enough_memory():
