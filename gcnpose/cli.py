@@ -22,7 +22,7 @@ from gcnpose.commands import (
     train,
     ui,
 )
-from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT
+from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT, ClosedOutputError
 
 _WITH_SUBCOMMANDS = ("benchmark",)
 
@@ -54,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UNUSABLE_INPUT as error:
         print(f"gcnpose: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads has enough, as `| head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at the end
+    except ClosedOutputError:
         return 1
     except FAILED_RUN as error:
         print(f"gcnpose: {error}", file=sys.stderr)

@@ -1,7 +1,10 @@
-"""The two ways a command can fail, and the hint in their messages."""
+"""The two ways a command can fail, the hint in their messages, and what counts as an interruption."""
 
 import difflib
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -14,6 +17,10 @@ class RunError(RuntimeError):
 
 class StoppedError(RunError):
     """The run was ended from outside, as by Ctrl-C."""
+
+
+class ClosedOutputError(BrokenPipeError):
+    """Whoever read standard output has enough, as `| head` has. Exit status 1, without a word."""
 
 
 UNUSABLE_INPUT = (InputError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -30,3 +37,16 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     by_lower_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
     return f", did you mean {prefix}{by_lower_case[near[0]]}?" if near else ""
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM, with which batch systems end a command, ends what is inside as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from gcnpose.build import find_motion
 from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, load_config
-from gcnpose.errors import InputError, RunError
+from gcnpose.errors import InputError, RunError, termination_as_interrupt
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
 from gcnpose.files import make_folder, replacing
 from gcnpose.results import (
@@ -214,7 +213,7 @@ class _Grid:
         if self.before:
             self.say(f"{self.before} of {total} cells are done already")
         self.bar.total, self.bar.initial = total, self.before
-        with self.bar, _termination_as_interrupt():
+        with self.bar, termination_as_interrupt():
             try:
                 while self.waiting or self.running:
                     while self.waiting and len(self.running) < self.jobs:
@@ -461,13 +460,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """A batch system's SIGTERM ends the steps as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

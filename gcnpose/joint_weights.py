@@ -6,7 +6,6 @@ right_hip: RightUpLeg                      # short for {RightUpLeg: 1}
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,4 +44,4 @@ def read_joint_weights(joints: Any, source: str) -> tuple[JointWeights, list[str
 
 
 def _is_weight(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LARGEST_WEIGHT
+    return type(value) in (int, float) and abs(value) <= _LARGEST_WEIGHT

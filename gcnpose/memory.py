@@ -60,7 +60,7 @@ def enough_memory() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         # On a CPU, PyTorch has no type of its own for it; and some sizes it cannot even count.
         of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        no_size = re.search("can't allocate memory|Storage size calculation overflowed", str(error))
+        no_size = re.search("can't allocate memory|(calculation|multiplication) overflow", str(error))
         if isinstance(error, RunError) or not (of_memory or no_size):
             raise
         asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error))

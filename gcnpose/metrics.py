@@ -270,9 +270,9 @@ def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, float]]]) -> dict
     Within an action the videos (subjects, takes, cameras) are weighted by their number of frames; the mean
     over actions then gives every action the same weight, the mean over frames every frame. MPJVE and the
     acceleration error are weighted by frames too, not by steps, as published numbers are. Videos in which
-    these are undefined (NaN) are left out of them, and so are actions in the mean over actions; where nothing
-    defines them they stay NaN. A NaN in any other measure is a fault of the prediction and stays visible in
-    every mean over it.
+    these alone are undefined (NaN) are left out of them, and so are actions in the mean over actions; where
+    nothing defines them they stay NaN. A NaN in any other measure is a fault of the prediction, which stays
+    visible in every mean.
 
     Args:
         sequences: action, number of scored frames, and :func:`sequence_metrics` of each video.

@@ -230,8 +230,8 @@ class _Run:
         self.doubts = list(_doubts(config, self.motion["train"], train_views)) if processes.is_first else []
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
-        self.test = build_views(config, self.motion["test"])
-        PROTOCOLS[config.evaluation.protocol].parts(self.test)  # that they can be scored at the end
+        if processes.is_first:  # finds out now whether the test subjects can be scored at the end
+            PROTOCOLS[config.evaluation.protocol].parts(build_views(config, self.motion["test"]))
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
 
@@ -361,11 +361,12 @@ class _Run:
             )
         _, _, model = restore_model(load_checkpoint(folder / BEST), folder / BEST)
         model = model.to(self.device)
-        report = evaluate_model(config, model, self.test, self.yardsticks, self.device)
+        views = build_views(config, self.motion["test"])
+        report = evaluate_model(config, model, views, self.yardsticks, self.device)
         _write_history(folder / "history.csv", self.history)  # a run may have been stopped before it
         write_report(report, folder / "report.json")
         with replacing(folder / "poses.png") as partial:
-            self._draw(model, self.test, partial)
+            self._draw(model, views, partial)
         self.say(format_report(report))
         self.say(f"{folder}: {BEST}, report.json, report.csv, history.csv, poses.png")
         log_report(tracker, report)

@@ -30,6 +30,7 @@ def test_thirds_may_be_written_short() -> None:
         ({"Arm": "1"}, "joints.wrist.Arm: expected a number, got '1'"),
         ({"Arm": True}, "joints.wrist.Arm: expected a number, got True"),
         ({"Arm": float("nan")}, "joints.wrist.Arm: expected a number, got nan"),
+        ({"Arm": 10**400}, f"joints.wrist.Arm: expected a number, got {10**400!r}"),
         ({"Arm": 1e9, "Hand": 1 - 1e9}, "joints.wrist.Arm: expected a number, got 1000000000.0"),
     ],
 )

@@ -63,6 +63,7 @@ def test_peak_memory_is_in_mib() -> None:
         ),
         (RuntimeError("x: can't allocate memory"), "out of memory: smaller batches, windows or networks"),
         (RuntimeError("Storage size calculation overflowed"), "out of memory: smaller batches"),
+        (RuntimeError("numel: integer multiplication overflow"), "out of memory: smaller batches"),
         (MemoryError("Unable to allocate 1. TiB"), "out of memory: smaller batches"),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from gcnpose.errors import InputError
+from gcnpose.errors import ClosedOutputError, InputError
 from gcnpose.files import check_writable
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -15,8 +17,18 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def say(line: str) -> None:
-    """A line of progress or result."""
-    print(line, flush=True)
+    """A line of progress or result.
+
+    Raises:
+        ClosedOutputError: if standard output is a pipe that nobody reads; what comes after is lost.
+    """
+    try:
+        print(line, flush=True)
+    except BrokenPipeError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # for what Python has still to write when it ends
+        os.close(nowhere)
+        raise ClosedOutputError(*error.args) from None
 
 
 def add_tag_option(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gcnpose.commands.common import Commands, say
 from gcnpose.config import Method
-from gcnpose.errors import InputError
+from gcnpose.errors import InputError, termination_as_interrupt
 
 if TYPE_CHECKING:
     from gcnpose.inference import Lifter
@@ -34,6 +33,7 @@ DEFAULT_FORMATS = "npz,html,png"
 LARGEST_SHARE_OUTSIDE = 0.2
 """Of the joints; detectors place some of what they do not see beside the image."""
 
+_TOO_SLOW = "{:g} frames per second, too far apart to fill up: lifted as they come"
 _LARGEST_PX = 1e6  # of a camera: a telescope's
 _NOT_LIVE = (
     *("output", "formats", "format", "sequence", "inspect"),
@@ -142,7 +142,7 @@ def _predict(options: argparse.Namespace) -> None:
         elif fps := lifter.lifted_at(tracks[0].fps):
             say(f"  {tracks[0].fps:g} frames per second, lifted at {fps:g}, as the network was trained")
         elif lifter.is_too_slow(tracks[0].fps):
-            say(f"  {tracks[0].fps:g} frames per second, too far apart to fill up: lifted as they come")
+            say(f"  {_TOO_SLOW.format(tracks[0].fps)}")
         if options.checkpoint is None:
             say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
         if (outside := share_outside(tracks)) > LARGEST_SHARE_OUTSIDE:
@@ -187,16 +187,19 @@ def _stream(options: argparse.Namespace) -> None:
     if options.keypoints is not None:
         raise InputError("--stream reads standard input, and goes without KEYPOINTS")
     for name in _NOT_LIVE:
-        if getattr(options, name) not in (None, False):
+        if getattr(options, name) is not None and getattr(options, name) is not False:
             raise InputError(
                 f"--stream, from standard input to standard output, goes without --{name.replace('_', '-')}"
             )
     size = _size(options.size)
     if size is None:
         raise InputError("--stream needs --size WxH")
+    lifter = _lifter(options)
+    if lifter.is_too_slow(options.fps):
+        print(_TOO_SLOW.format(options.fps), file=sys.stderr)
     answers = lift_lines(
         sys.stdin.buffer,
-        _lifter(options),
+        lifter,
         options.layout or "coco17",
         size,
         _camera(options.camera) or guess_intrinsics(size),
@@ -385,9 +388,9 @@ def _new_folder(output: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
     except OSError as error:
         raise InputError(f"--output: nothing can be written in {output.parent}: {error.strerror}") from error
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield partial
+        with termination_as_interrupt():
+            yield partial
         output.mkdir(exist_ok=True)
         if folders := [path.name for path in partial.iterdir() if (output / path.name).is_dir()]:
             raise InputError(f"--output: {output / folders[0]} is a folder, where a file is to be")
@@ -395,4 +398,3 @@ def _new_folder(output: Path) -> Iterator[Path]:
             os.replace(path, output / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)

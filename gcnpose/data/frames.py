@@ -32,8 +32,8 @@ class FrameStore:
         keep: The place, or "auto": the first of them that has room.
         built: Bytes of the arrays that are made before training.
         kept: Bytes of those that stay, and have to fit on the device.
-        processes: How many on this machine make as many at once.
         folder: Where the file is made.
+        processes: How many on this machine make as many at once.
     """
 
     def __init__(

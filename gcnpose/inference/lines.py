@@ -110,8 +110,9 @@ class _Person:
         if not self.found:
             yield {"frame": frame, "person": self.name, "positions": None, "translation": None}
             return
-        self.waiting.append((frame, keypoints_2d, score))
         positions = self.stream.push(keypoints_2d, score)
+        assert self.stream.keypoints_2d is not None
+        self.waiting.append((frame, self.stream.keypoints_2d, score))
         if positions is not None:
             yield self._answer(positions)
 

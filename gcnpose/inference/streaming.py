@@ -25,7 +25,7 @@ class StreamingLifter:
 
     Every new frame is lifted in a window of the last ``lifter.window`` frames; before the first frame the
     window holds that frame again and again. A frame lies in all windows that end with it or later. Its 3D is
-    the mean over those that end ``delay // 2`` to ``delay`` frames later: the later ones know more of what
+    the mean over those that end half the delay to all of it later: the later ones know more of what
     follows, and in the mean of several the pattern cancels that the network's strides leave.
 
     Frames of another rate than :meth:`Lifter.lifted_at` are resampled to that, and the 3D back again, between
@@ -54,6 +54,8 @@ class StreamingLifter:
         delay: int | None = None,
         fps: float | None = None,
     ) -> None:
+        if fps is not None and not 0 < fps < math.inf:
+            raise InputError(f"fps: expected more than 0, got {fps:g}")
         lifted_at = lifter.lifted_at(fps)
         # Frames of the network per frame that comes; exact, so that the two never part.
         self._ratio = Fraction(lifted_at) / Fraction(fps) if lifted_at and fps else Fraction(1)
@@ -61,7 +63,8 @@ class StreamingLifter:
         least = math.ceil(1 / self._ratio) if resampled else 0
         most = math.ceil((lifter.window + 1) / self._ratio) - 1 if resampled else lifter.window - 1
         if delay is None:
-            delay = max(round(DELAY / self._ratio), least)
+            per_frame = fps / lifter.fps if fps and lifter.fps else 1.0  # of the network, in the same time
+            delay = max(round(DELAY * per_frame), least)
         if not least <= delay <= most:
             raise InputError(f"delay: expected {least} to {most} frames, got {delay}")
         self.lifter = lifter
@@ -73,10 +76,11 @@ class StreamingLifter:
 
     def _begin(self) -> None:
         self._frames = 0  # that came
-        self._keypoints: npt.NDArray[np.float32] | None = None  # the last known place of every joint
+        self.keypoints_2d: npt.NDArray[np.float32] | None = None
+        """The last known place of every joint of the frames, in pixels; None before the first."""
         self._newest: Tensor | None = None  # of them, as the network takes it
         self._window: Tensor  # from the first frame on
-        # What the last windows say of their last frames: (delay + 1, joints, 3) each, the newest window last.
+        # What the last windows say of their last frames, (network's delay + 1, joints, 3), the newest last.
         self._ends: deque[Tensor] = deque(maxlen=self._network_delay + 1)
         self._lifted: dict[int, Tensor] = {}  # the network's frames that are done and still needed, by number
 
@@ -160,9 +164,9 @@ class StreamingLifter:
                 f"{self.conversion.source.name}, got {keypoints_2d.shape} and {score.shape}"
             )
         there = np.isfinite(keypoints_2d).all(axis=1) & (score > 0)
-        if self._keypoints is None:
+        if self.keypoints_2d is None:
             if not there.any():
                 raise InputError("the first frame has no joint")
-            self._keypoints = np.tile(keypoints_2d[there].mean(axis=0), (joints, 1))
-        self._keypoints = np.where(there[:, None], keypoints_2d, self._keypoints)
-        return self.conversion(self._keypoints[None], np.where(there, score, 0.0)[None])
+            self.keypoints_2d = np.tile(keypoints_2d[there].mean(axis=0), (joints, 1))
+        self.keypoints_2d = np.where(there[:, None], keypoints_2d, self.keypoints_2d)
+        return self.conversion(self.keypoints_2d[None], np.where(there, score, 0.0)[None])

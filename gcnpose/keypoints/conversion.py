@@ -144,7 +144,7 @@ def _read_weights(path: Path, source: Skeleton, target: Skeleton) -> npt.NDArray
         faults += [
             f"joints.{joint}: {target.name} has no such joint{did_you_mean(joint, target.joints)}"
             for joint in joints
-            if joint not in target.joints
+            if isinstance(joint, str) and joint not in target.joints
         ]
         faults += [f"joints: {joint} is missing" for joint in target.joints if joint not in joints]
     if faults:

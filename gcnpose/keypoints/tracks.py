@@ -83,7 +83,8 @@ def select(
     """Follows the people of a file through time, and picks one or all.
 
     People are told apart by the file's track ids. Where it has none, each is followed from frame to frame by
-    how far the joints moved and how much the boxes overlap.
+    how far the joints moved and how much the boxes overlap, and whoever was gone for longer than the largest
+    gap is somebody else; but where there is one person at a time, that is taken for the same all through.
 
     A joint that is missing in some frames goes straight from where it was seen before to where it is seen
     next, and stays where it is beyond the first and the last sight. A joint that is never seen stands at its
@@ -309,7 +310,7 @@ def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDA
     """Number of the person that each detection is: the assignment of least cost, from each frame to the next.
 
     Where somebody is looked for follows from how they moved in their last frames. A person who is gone for
-    longer than the largest gap comes back as another, unless there is never more than one at a time.
+    longer than the largest gap comes back as another, unless there is never anybody else.
 
     Args:
         seen: The detections.
@@ -341,7 +342,9 @@ def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDA
         velocity = np.array([_velocity(seen, number, paths[person_of[row]]) for row in last]).reshape(-1, 2)
         moved = velocity * (number[start] - number[last])[:, None]
         distance, overlap = _compare(seen, last[:, None], here[None, :], moved[:, None])
-        allowed = distance < np.where(number[last] == number[start] - 1, 1, 2)[:, None] * _LARGEST_STEP
+        unmoved, _ = _compare(seen, last[:, None], here[None, :])  # they may have stopped
+        largest = np.where(number[last] == number[start] - 1, 1, 2)[:, None] * _LARGEST_STEP
+        allowed = np.minimum(distance, unmoved) < largest
         cost = np.where(allowed, distance + 1 - overlap, 1e6)
         before, after = linear_sum_assignment(cost)
         good = allowed[before, after]
@@ -354,10 +357,9 @@ def _follow(seen: _Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDA
         for row in here:
             paths[person_of[row]].append(row)
         last = np.concatenate([np.delete(last, before), here])
-    if alone.all():
-        for back in np.flatnonzero(np.diff(number) > max_gap + 1) + 1:
-            person_of[person_of == person_of[back]] = person_of[back - 1]
-    return np.unique(person_of, return_inverse=True)[1]
+    if alone.all() and not ((np.diff(person_of) != 0) & (np.diff(number) <= max_gap + 1)).any():
+        person_of[:] = 0
+    return person_of
 
 
 def _velocity(seen: _Seen, number: npt.NDArray[np.int64], path: Sequence[int]) -> npt.NDArray[np.float64]:

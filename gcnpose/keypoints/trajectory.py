@@ -21,7 +21,7 @@ _AT_ONCE = 4096  # frames, so that hours of video need no more memory than minut
 _SMALLEST_DISTANCE = 1e-3  # in focal lengths, about a pixel: below it there are no outliers
 _NEAREST_M = 0.1
 _SMALLEST_SPREAD = 5e-3  # of a person, in focal lengths: half a metre of body at a hundred metres
-_NEIGHBOURS = 31  # frames around a frame, itself included, by whose median its depth is judged
+_NEIGHBOURS = 9  # frames around a frame, itself included, by whose median its depth is judged
 _LARGEST_JUMP = 2.0  # how many times as near or far as in that median is no movement of the person
 _FLOOR_SPREAD_M = 1.0  # a path this wide tells as much about the floor's tilt as the bodies that stand on it
 _FLOOR_NOISE_M = 0.02
@@ -85,7 +85,7 @@ def fit_translation(
             "no frame has three joints in front of the camera, from which the root's place follows"
         )
     depth = np.log(translation[decided, 2])
-    usual = ndimage.median_filter(depth, _NEIGHBOURS, mode="nearest")
+    usual = ndimage.median_filter(depth, _NEIGHBOURS, mode="reflect")
     decided[decided] = np.abs(depth - usual) <= np.log(_LARGEST_JUMP)
     frames = np.arange(len(translation))
     between = [np.interp(frames, frames[decided], along[decided]) for along in translation.T]

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gcnpose.config import TrackingConfig
-from gcnpose.errors import InputError, RunError
+from gcnpose.errors import InputError, RunError, termination_as_interrupt
 from gcnpose.tracking.store import connect, experiment_id_of, masked, store_needed, tracking_uri
 
 _SERVER = {
@@ -122,21 +122,19 @@ def _server(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
             raise InputError(f"port {port} cannot be used ({error}): choose another with --port") from error
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    # So that it ends like Ctrl-C, with all that has been started.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        # A session of its own, because MLflow's server starts others and they must end with it.
-        with subprocess.Popen(command, env={**_SERVER, **os.environ}, start_new_session=True) as process:
-            try:
-                while process.poll() is None and not _answers(port):
-                    time.sleep(0.2)
-                if process.poll() is not None:
-                    raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
-                yield process
-            finally:
-                _end_session(process)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    # A session of its own, because MLflow's server starts others and they must end with it.
+    with (
+        termination_as_interrupt(),
+        subprocess.Popen(command, env={**_SERVER, **os.environ}, start_new_session=True) as process,
+    ):
+        try:
+            while process.poll() is None and not _answers(port):
+                time.sleep(0.2)
+            if process.poll() is not None:
+                raise RunError(f"MLflow's server ended by itself with exit status {process.returncode}")
+            yield process
+        finally:
+            _end_session(process)
 
 
 def _answers(port: int) -> bool:

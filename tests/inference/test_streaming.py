@@ -84,10 +84,9 @@ def test_frames_of_another_rate_are_resampled_and_back(lifter: Lifter, fps: floa
 
 
 def test_the_delay_is_as_long_at_every_rate(lifter: Lifter) -> None:
-    delays = {
-        fps: StreamingLifter(lifter, "h36m17", SIZE, None, fps).delay for fps in (None, 50, 60, 25, 100)
-    }
-    assert delays == {None: 8, 50: 8, 60: 8, 25: 4, 100: 16}
+    rates = (None, 50, 60, 39, 25, 100, 4)
+    delays = [StreamingLifter(lifter, "h36m17", SIZE, None, fps).delay for fps in rates]
+    assert delays == [8, 8, 10, 6, 4, 16, 1]
 
 
 def test_begins_anew_after_the_end(lifter: Lifter) -> None:
@@ -141,6 +140,9 @@ def test_faults(lifter: Lifter) -> None:
     for delay in (1, 34):
         with pytest.raises(InputError, match=f"delay: expected 2 to 33 frames, got {delay}"):
             StreamingLifter(lifter, "coco17", SIZE, delay, 100)
+    for fps in (0.0, -30.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=f"fps: expected more than 0, got {fps:g}"):
+            StreamingLifter(lifter, "coco17", SIZE, None, fps)
     stream = StreamingLifter(lifter, "coco17", SIZE)
     with pytest.raises(InputError, match=r"expected keypoints \(17, 2\) and score \(17,\) .* got \(3, 2\)"):
         stream.push(np.zeros((3, 2)))

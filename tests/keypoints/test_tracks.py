@@ -130,6 +130,27 @@ def test_whoever_was_alone_comes_back_as_the_same(tmp_path: Path) -> None:
     assert said == ["person 0, the only person: in 8 of 8 frames, in 2 parts"]
 
 
+def test_another_who_takes_the_place_is_another(tmp_path: Path) -> None:
+    """One leaves, another comes at once; who comes after a long gap is not taken for the last one there."""
+    large, small, scores = two_people(60)
+    one, other, back = range(20), range(20, 40), range(80, 100)
+    people = entries(large[:20], scores[:20], [*one]) + entries(small[20:40], scores[20:40], [*other])
+    people += entries(large[40:], scores[40:], [*back])
+    tracks = select(read(tmp_path, people), "all", max_gap=5, say=silent)
+    assert [len(track.measured) for track in tracks] == [20, 20, 20]
+    assert len({track.person for track in tracks}) == 3
+
+
+def test_people_who_stop_while_hidden_are_found(tmp_path: Path) -> None:
+    points, scores = walker(40)
+    still = points - points.mean(axis=1, keepdims=True)
+    along = np.minimum(np.arange(40), 15)[:, None, None] * (40, 0)
+    walking, standing = still + along + (400, 400), 0.8 * still + (1800, 400)
+    shown = [frame for frame in range(40) if not 16 <= frame < 28]
+    people = entries(standing, scores) + entries(walking[shown], scores[shown], shown)
+    assert len(select(read(tmp_path, people), "all", say=silent)) == 2
+
+
 def test_people_who_cross_keep_their_numbers(tmp_path: Path) -> None:
     """The one behind is not seen for eight frames, and is looked for where they were going."""
     points, scores = walker(40)

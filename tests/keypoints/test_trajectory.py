@@ -131,21 +131,34 @@ def test_frames_that_decide_nothing_take_what_lies_between(motion: list[Array]) 
     np.testing.assert_allclose(translation[40], (placed[39, 0] + placed[41, 0]) / 2, atol=1e-3)
 
 
+@pytest.mark.parametrize("frame", [0, 1, 20, -1])
 @pytest.mark.parametrize("shrunk", [0.3, 0.1, 1e-3, 0.0])
-def test_a_collapsed_detection_does_not_throw_the_root_away(motion: list[Array], shrunk: float) -> None:
+def test_a_collapsed_detection_does_not_throw_the_root_away(
+    motion: list[Array], shrunk: float, frame: int
+) -> None:
     """A detector's joints all in one place for a frame look like somebody far away."""
     placed = motion[0]
     seen = projected(placed)
-    middle = seen[20].mean(axis=0)
-    seen[20] = middle + shrunk * (seen[20] - middle)
+    middle = seen[frame].mean(axis=0)
+    seen[frame] = middle + shrunk * (seen[frame] - middle)
     translation = fit_translation(placed - placed[:, :1], seen, np.ones(placed.shape[:2]), INTRINSICS)
     assert error_of_depth(placed, translation) < 0.02
 
 
-def test_people_come_near_as_fast_as_they_can_run(motion: list[Array]) -> None:
-    """From 9 metres to 2 in a second of 30 frames."""
-    relative = np.repeat(motion[0][:1] - motion[0][:1, :1], 30, axis=0)
-    placed = relative + np.stack([np.zeros(30), np.zeros(30), np.linspace(9, 2, 30)], axis=1)[:, None]
+@pytest.mark.parametrize(
+    "depth",
+    [
+        np.linspace(9, 2, 30),  # in a second, as fast as one can run
+        [2.0],
+        [9, 2],
+        1.2 + 0.28 * np.abs(np.arange(-20, 21)),  # walks up and away, 5 frames a second
+        2 + 0.7 * np.abs(np.arange(-8, 9)),  # likewise, 2 frames a second
+    ],
+)
+def test_people_come_near_as_fast_as_they_can(motion: list[Array], depth: list[float] | Array) -> None:
+    away = np.stack([np.zeros(len(depth)), np.zeros(len(depth)), depth], axis=1)
+    relative = np.repeat(motion[0][:1] - motion[0][:1, :1], len(depth), axis=0)
+    placed = relative + away[:, None]
     translation = fit_translation(relative, projected(placed), np.ones(placed.shape[:2]), INTRINSICS)
     assert error_of_depth(placed, translation) < 1e-4
 
