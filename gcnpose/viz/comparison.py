@@ -76,7 +76,8 @@ def draw_bars(panels: Mapping[str, Mapping[str, Point]], path: str | Path, title
         drawn = axis.barh(
             places, values, 0.6, xerr=spreads if any(spreads) else None, color=BAR_COLOUR, capsize=3
         )
-        axis.bar_label(drawn, ["" if math.isnan(value) else f"{value:.3g}" for value in values], padding=3)
+        labels = ["" if math.isnan(value) else f"{value:#.3g}".rstrip(".") for value in values]
+        axis.bar_label(drawn, labels, padding=3)
         axis.plot(published, places, "d", color=PUBLISHED_COLOUR)
         axis.set_yticks(places, points if number == 0 else [""] * len(points))
         axis.set(xlabel=metric, ylim=(len(points) - 0.5, -0.5))

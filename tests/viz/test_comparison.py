@@ -85,7 +85,7 @@ def test_bars(tmp_path: Path, drawn: list[Axes]) -> None:
     np.testing.assert_array_equal(widths, [45, NAN, 40])
     (marks,) = (line for line in first.get_lines() if line.get_marker() == "d")
     np.testing.assert_array_equal(marks.get_xydata(), [[32, 0], [NAN, 1], [39.2, 2]])
-    assert [text.get_text() for text in first.texts] == ["45", "", "40"]
+    assert [text.get_text() for text in first.texts] == ["45.0", "", "40.0"]
     assert [label.get_text() for label in first.get_yticklabels()] == list(bars)
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["published"]
     assert second.get_legend() is None
