@@ -1,7 +1,9 @@
-"""Joints as weighted sums of others, as mapping files say it under ``joints``::
+"""Joints as weighted sums of others, as mapping files have them.
 
-pelvis: {left_hip: 0.5, right_hip: 0.5}    # weights add to 1; a negative one extrapolates
-right_hip: RightUpLeg                      # short for {RightUpLeg: 1}
+Under ``joints``::
+
+    pelvis: {left_hip: 0.5, right_hip: 0.5}    # weights add to 1; a negative one extrapolates
+    right_hip: RightUpLeg                      # short for {RightUpLeg: 1}
 """
 
 from __future__ import annotations

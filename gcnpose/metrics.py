@@ -303,11 +303,11 @@ def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, float]]]) -> dict
 def _weighted_means(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     means = {}
     for name in rows[0][1]:
-        values = [(weight, row[name]) for weight, row in rows]
+        counted = rows
         if name in STEP_METRICS:
             # No number where there is no step, which is not the same as a prediction that is none.
-            stepless = [math.isnan(row[name]) and not _is_lost(row) for _, row in rows]
-            values = [value for value, left_out in zip(values, stepless, strict=True) if not left_out]
+            counted = [pair for pair in rows if not math.isnan(pair[1][name]) or _is_lost(pair[1])]
+        values = [(weight, row[name]) for weight, row in counted]
         total = sum(weight for weight, _ in values)
         means[name] = math.fsum(weight * value for weight, value in values) / total if total else math.nan
     return means

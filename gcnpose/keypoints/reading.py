@@ -174,10 +174,8 @@ def _read_folder(folder: Path, format: str | None, joints: int | None, depth: in
         held = f", but the folders {', '.join(sorted(inner)[:8])}; give one of them" if inner else ""
         raise InputError(f"is a folder without files .json or .txt, one per frame{held}")
     if len(chosen) == 1:
-        try:
+        with _naming(chosen[0]):
             return _read(folder / chosen[0], format, None, joints)
-        except InputError as error:
-            raise InputError(f"{chosen[0]}: {error}") from None
     others = len(names) - len(chosen)
     files = ((name, (folder / name).read_bytes()) for name in chosen)
     if kind == ".json":
@@ -192,25 +190,32 @@ def _read_folder(folder: Path, format: str | None, joints: int | None, depth: in
     return found
 
 
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Faults of one of the files of a folder begin with its name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
 def _texts(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
     for name, data in files:
-        try:
-            yield name, _text(data)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
+        with _naming(name):
+            text = _text(data)
+        yield name, text
 
 
 def _read_frames(files: Iterable[tuple[str, bytes]], format: str | None) -> Iterator[Found]:
     """The people of JSON files that hold a frame each."""
     for name, data in files:
-        try:
+        with _naming(name):
             content = parse_json(data) if data.strip() else None
-            if content in (None, [], {}):
-                yield Found(format or "", [name], np.empty(0, dtype=np.int64), np.empty((0, 0)))
-                continue
+        if content in (None, [], {}):
+            yield Found(format or "", [name], np.empty(0, dtype=np.int64), np.empty((0, 0)))
+            continue
+        with _naming(name):
             found = read_json(content, name, format)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
         if len(found.labels) != 1:
             raise InputError(
                 f"{name}: holds {len(found.labels)} frames; the files of a folder must hold one frame each, "
