@@ -39,12 +39,10 @@ class Yardsticks:
         moment = torch.zeros(2 * joints + 1, 3 * joints, dtype=torch.float64)
         for start in range(0, len(views.pose_3d), chunk):  # the whole may be larger than memory
             rows = slice(start, start + chunk)
-            keypoints_2d, pose_3d = views.keypoints_2d[rows], views.pose_3d[rows]
-            if views.valid is not None:
-                keypoints_2d, pose_3d = keypoints_2d[views.valid[rows]], pose_3d[views.valid[rows]]
-            features = _features(keypoints_2d)
+            valid = views.valid[rows]
+            features = _features(views.keypoints_2d[rows][valid])
             normal += features.T @ features
-            moment += features.T @ pose_3d.flatten(1).double()
+            moment += features.T @ views.pose_3d[rows][valid].flatten(1).double()
         # The last row and column of the normal equations are sums, so the mean pose falls out.
         mean_pose = (moment[-1] / normal[-1, -1]).view(joints, 3)
         linear = torch.linalg.lstsq(normal, moment, driver="gelsd").solution
@@ -67,8 +65,7 @@ def _features(keypoints_2d: Tensor) -> Tensor:
 
 def _keypoints_error_px(views: Views) -> float:
     """Mean over the valid frames of all clips."""
-    valid = torch.ones(len(views.pose_3d)) if views.valid is None else views.valid
-    frames = [int(valid[clip.rows].sum()) for clip in views.clips]
+    frames = [int(views.valid[clip.rows].sum()) for clip in views.clips]
     return sum(clip.error_px * count for clip, count in zip(views.clips, frames, strict=True)) / sum(frames)
 
 
@@ -215,11 +212,9 @@ class _Part(NamedTuple):
 
 def _scored(lifted: Sequence[Tensor], views: Views, protocol: Protocol) -> Iterator[_Part]:
     """What a protocol scores, but for clips without a valid frame."""
-    all_valid = torch.ones(len(views.pose_3d), dtype=torch.bool)
-    valid = all_valid if views.valid is None else views.valid
     for number, column, rows in protocol.parts(views):
         in_clip = views.clips[number].rows
-        part = _Part(column, lifted[number][rows], views.pose_3d[in_clip][rows], valid[in_clip][rows])
+        part = _Part(column, lifted[number][rows], views.pose_3d[in_clip][rows], views.valid[in_clip][rows])
         if part.frames > 0:
             yield part
 

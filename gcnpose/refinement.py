@@ -120,7 +120,7 @@ def train_refinement(
         RunError: if a weight is not finite in the end.
     """
     rows = torch.cat([torch.arange(clip.first, clip.first + clip.frames) for clip in views.clips])
-    valid = slice(None) if views.valid is None else views.valid[rows]
+    valid = views.valid[rows]
     poses, on_rays, target = (
         part[valid].to(device)
         for part in (

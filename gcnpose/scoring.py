@@ -96,9 +96,7 @@ def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int
     if refinement is not None:
         lift = refine(lift, refinement.to(device), views, config.refinement.root_depth)
     lifted = torch.cat([poses_3d.cpu() for poses_3d in lift(inputs)])
-    errors = mpjpe_mm(lifted, views.pose_3d)
-    if views.valid is not None:
-        errors = errors.where(views.valid, -1.0)
+    errors = mpjpe_mm(lifted, views.pose_3d).where(views.valid, -1.0)
     hardest: dict[tuple[str, str], tuple[float, int, str]] = {}
     for clip in views.clips:
         error, frame = errors[clip.rows].max(dim=0)

@@ -32,7 +32,7 @@ def random_views(frames: int = 300, channels: int = 2) -> Views:
     pose_3d += 0.5 * torch.randn(frames, 17, 3, generator=random)
     cut = frames // 3
     clips = [Clip("A", "one", "one", "", 0, cut), Clip("A", "two", "two", "", cut, frames - cut)]
-    return Views(SKELETON, clips, keypoints_2d, pose_3d)
+    return Views(SKELETON, clips, keypoints_2d, pose_3d, torch.ones(frames, dtype=torch.bool))
 
 
 def by_numpy(views: Views) -> Tensor:
@@ -72,10 +72,10 @@ def ill_conditioned() -> dict[str, Views]:
     almost[:, 3] = almost[:, 2] + 1e-7 * torch.randn(
         len(almost), 2, generator=torch.Generator().manual_seed(0)
     )
-    few = Views(SKELETON, real.clips[:1], real.keypoints_2d[:5], real.pose_3d[:5])
-    one = Views(SKELETON, real.clips[:1], real.keypoints_2d[:1], real.pose_3d[:1])
+    few = Views(SKELETON, real.clips[:1], real.keypoints_2d[:5], real.pose_3d[:5], real.valid[:5])
+    one = Views(SKELETON, real.clips[:1], real.keypoints_2d[:1], real.pose_3d[:1], real.valid[:1])
     changed = {"constant": constant, "doubled": doubled, "almost doubled": almost}
-    return {name: Views(SKELETON, real.clips, seen, real.pose_3d) for name, seen in changed.items()} | {
+    return {name: dataclasses.replace(real, keypoints_2d=seen) for name, seen in changed.items()} | {
         "few": few,
         "one": one,
     }
@@ -189,7 +189,6 @@ def test_many_short_clips_are_scored_as_each_alone(device: str, monkeypatch: pyt
     views = dataclasses.replace(random_views(), clips=clips, valid=torch.arange(300) % 7 != 1)
     lifted = [views.pose_3d[clip.rows] + 0.1 * torch.randn(clip.frames, 17, 3) for clip in clips]
     scored = score([poses.to(device) for poses in lifted], views)
-    assert views.valid is not None
     alone = [
         (clip.action, int(valid.sum()), sequence_metrics(poses, views.pose_3d[clip.rows], valid))
         for clip, poses in zip(clips, lifted, strict=True)

@@ -83,7 +83,7 @@ def test_frames_that_are_not_valid_teach_nothing(views: Views) -> None:
     damaged = dataclasses.replace(views, valid=valid, pose_3d=spoilt)
     train_refinement(damaged, truth(views), dataclasses.replace(CONFIG, epochs=1), seed=0, device=CPU)
     with pytest.raises(RunError, match=r"^the refinement's weights are not finite; try less than 0\.001$"):
-        whole = dataclasses.replace(damaged, valid=None)
+        whole = dataclasses.replace(damaged, valid=torch.ones_like(valid))
         train_refinement(whole, truth(views), dataclasses.replace(CONFIG, epochs=1), seed=0, device=CPU)
 
 

@@ -35,7 +35,8 @@ def random_views(skeleton: Skeleton, lengths: Sequence[int]) -> Views:
         clips.append(Clip("S1", f"clip {number}", "none", "", first, frames))
         first += frames
     size = (first, skeleton.num_joints)
-    return Views(skeleton, clips, torch.randn(*size, 2) / 3, torch.randn(*size, 3) / 3)
+    every_row = torch.ones(first, dtype=torch.bool)
+    return Views(skeleton, clips, torch.randn(*size, 2) / 3, torch.randn(*size, 3) / 3, every_row)
 
 
 def time_epoch(

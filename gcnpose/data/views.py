@@ -66,7 +66,7 @@ class Views:
         - keypoints_2d: (rows, joints, 2 or 3), normalised by the image width; the third is the detector's
             score
         - pose_3d: (rows, joints, 3), metres, relative to the root, in the camera's frame
-        - valid: (rows,), which rows are scored; all where None
+        - valid: (rows,) bool, which rows are scored
         - root_depth: (rows,), metres from the camera to the root along its axis; None: not known
     """
 
@@ -74,7 +74,7 @@ class Views:
     clips: list[Clip]
     keypoints_2d: Tensor
     pose_3d: Tensor
-    valid: Tensor | None = None
+    valid: Tensor
     root_depth: Tensor | None = None
 
     def share_outside(self) -> float:
@@ -171,7 +171,7 @@ def fixed_views(
                 valid[clip.rows] = torch.from_numpy(sequence.valid)
             clips.append(clip)
             first += clip.frames
-    return Views(motion.skeleton, clips, keypoints_2d, pose_3d, None if valid.all() else valid, root_depth)
+    return Views(motion.skeleton, clips, keypoints_2d, pose_3d, valid, root_depth)
 
 
 def count_rows(motion: MotionSet, rig: Sequence[Camera]) -> int:

@@ -124,7 +124,7 @@ class FixedWindows:
         self.table = _WindowTable(views.clips, window, step, device)
         self.keypoints_2d = store.settle(views.keypoints_2d)
         self.pose_3d = store.settle(views.pose_3d)
-        self.valid = None if views.valid is None else views.valid.to(device)
+        self.valid = views.valid.to(device)
         self.flip = _Flip(views.skeleton, flip, device)
         self.noise = noise
         self.detected = torch.tensor([clip.detected for clip in views.clips], device=device)
@@ -138,10 +138,9 @@ class FixedWindows:
     def batch(self, indices: Tensor, draws: Draws) -> Batch:
         rows = self.table.start[indices, None] + self.table.offsets
         last = self.table.last[indices, None]
-        valid = rows <= last
+        inside = rows <= last
         rows = rows.minimum(last)
-        if self.valid is not None:
-            valid &= self.valid[rows]
+        valid = inside & self.valid[rows]
         joints, sign = self.flip.draw(draws)
         keypoints_2d = take(self.keypoints_2d, rows, joints)
         pose_3d = take(self.pose_3d, rows, joints)
