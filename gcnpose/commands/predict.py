@@ -91,7 +91,10 @@ def add(commands: Commands) -> None:
         help="auto: bf16 where the CPU has it, twice as fast; fp32 if left out",
     )
     lifting.add_argument(
-        "--conversion", type=Path, metavar="FILE", help="map of the joints to the checkpoint's"
+        "--conversion",
+        type=Path,
+        metavar="FILE",
+        help="map of the joints to the checkpoint's, or the name of a shipped one",
     )
     lifting.add_argument(
         "--camera", metavar="fx,fy,cx,cy", help="focal length and centre in pixels; else a guess"

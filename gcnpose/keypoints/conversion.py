@@ -22,10 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.errors import InputError, did_you_mean
-from gcnpose.files import parse_yaml
 from gcnpose.joint_weights import JointWeights, read_joint_weights
 from gcnpose.keypoints.tracks import KeypointTrack
-from gcnpose.resources import resource_folder
+from gcnpose.resources import read_shipped, resource_folder
 from gcnpose.skeleton import Skeleton
 
 KEYS = ("source", "target", "joints")
@@ -57,18 +56,20 @@ class Conversion:
         Args:
             source: A skeleton, its name, or the path of its graph file.
             target: Likewise.
-            path: A file of the user's own; None: the shipped one for the two.
+            path: A file, or the name of a shipped one; None: the shipped one for the two.
 
         Raises:
             InputError: if there is no map, or the file has faults; all of them are named.
         """
         source = source if isinstance(source, Skeleton) else Skeleton.load(source)
         target = target if isinstance(target, Skeleton) else Skeleton.load(target)
-        shipped = _shipped()
-        if path is None:
-            path = shipped.get(f"{source.name}-{target.name}")
+        folder = resource_folder("graphs") / "conversions"
+        shipped = sorted(file.stem for file in folder.glob("*.yaml"))
+        for_the_two = f"{source.name}-{target.name}"
+        if path is None and for_the_two in shipped:
+            path = for_the_two
         if path is not None:
-            return cls(source, target, _read_weights(Path(path), source, target))
+            return cls(source, target, _read_weights(path, folder, source, target))
         if set(target.joints) <= set(source.joints):
             return cls(
                 source, target, _weights({joint: {joint: 1.0} for joint in target.joints}, source, target)
@@ -113,17 +114,10 @@ class Conversion:
         )
 
 
-def _shipped() -> dict[str, Path]:
-    """The conversions that come with the package, by ``<source>-<target>``."""
-    folder = resource_folder("graphs") / "conversions"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _read_weights(path: Path, source: Skeleton, target: Skeleton) -> npt.NDArray[np.float32]:
-    try:
-        content, faults = parse_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+def _read_weights(
+    path_or_name: str | Path, folder: Path, source: Skeleton, target: Skeleton
+) -> npt.NDArray[np.float32]:
+    content, path, faults = read_shipped(path_or_name, folder, "conversion")
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected the keys {', '.join(KEYS)}")
     faults += [f"{key}: unknown key{did_you_mean(key, KEYS)}" for key in content if key not in KEYS]

@@ -431,7 +431,7 @@ def test_nothing_is_half_written(
         (["--person", "nobody"], "there is no person 'nobody'"),
         (["--min-score", "2"], "min_score: expected 0 to 1, got 2"),
         (["--layout", "hand21"], "21"),
-        (["--conversion", "none.yaml"], "none.yaml: cannot be read"),
+        (["--conversion", "none.yaml"], "none.yaml: no such conversion"),
         (["--inspect", "3"], "--inspect: expected FRAME:PERSON, such as 0:0, not '3'"),
         (["--inspect", "3:-1"], "--inspect: expected FRAME:PERSON"),
         (["--inspect", "0:7"], "frame '0' has no person 7"),

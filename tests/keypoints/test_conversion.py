@@ -222,5 +222,12 @@ def test_no_conversion_and_no_file(tmp_path: Path) -> None:
         InputError, match="no conversion from the joints of hand21 to those of h36m17; there are body25-"
     ):
         Conversion.load("hand21", "h36m17")
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"no such conversion; shipped conversions: .*coco17-h36m17"):
         Conversion.load("coco17", "h36m17", tmp_path / "none.yaml")
+
+
+def test_a_shipped_conversion_by_its_name() -> None:
+    by_name = Conversion.load("coco17", "h36m17", "coco17-h36m17")
+    np.testing.assert_array_equal(by_name.weights, Conversion.load("coco17", "h36m17").weights)
+    with pytest.raises(InputError, match=r"body25-h36m17\.yaml: source: is 'body25', expected coco17"):
+        Conversion.load("coco17", "h36m17", "body25-h36m17")
