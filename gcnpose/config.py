@@ -30,6 +30,7 @@ from gcnpose.settings import (
 
 Operator = Literal["subtraction", "inner", "cross"]
 Method = Literal["windows", "whole", "shifts"]
+Precision = Literal["auto", "fp32", "bf16"]
 RootDepth = Literal["fitted", "ground_truth"]
 Protocol = Literal["generic", "h36m", "h36m-motionbert", "mpi-inf-3dhp", "humaneva"]
 
@@ -264,8 +265,8 @@ class TrainConfig:
     """Whether the input is normalised by the mean and variance of the data, not of each batch."""
     gradient_clip: float | None = field(default=None, metadata=above(0))
     """Largest norm of the gradient; None: not clipped."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: autocast of the forward pass."""
+    precision: Precision = "fp32"
+    """bf16: autocast of the forward pass; auto: bf16 where the device has instructions for it, else fp32."""
     compile: bool = False
     """Whether torch.compile is used."""
     synchronized_batch_norm: bool = True
@@ -288,8 +289,8 @@ class EvaluationConfig:
     """Whether the prediction of the mirrored input is averaged in."""
     batch_size: int = field(default=256, metadata=at_least(1))
     """Windows per forward pass."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: autocast of the features; positions are in single precision."""
+    precision: Precision = "fp32"
+    """bf16: autocast of the features; positions are in single precision. auto: as for training."""
 
 
 @dataclass(frozen=True)

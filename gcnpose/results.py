@@ -97,7 +97,7 @@ def read_report(step: Step, provenance: Provenance) -> Result:
     return Result(
         metrics,
         "",
-        _training(step.config),
+        _training(step.config, report["training"]["precision"]),
         scored,
         date=_today(),
         digest=step.digest,
@@ -129,7 +129,7 @@ def _way(method: str, inference: Mapping[str, Any]) -> str:
 
 def failure(step: Step, reason: str, provenance: Provenance) -> Result:
     """The result of a step that failed."""
-    training, about = _training(step.config), asdict(provenance)
+    training, about = _training(step.config, step.config.train.precision), asdict(provenance)
     return Result({}, reason, training, "", date=_today(), digest=step.digest, **about)
 
 
@@ -137,13 +137,14 @@ def _today() -> str:
     return time.strftime("%Y-%m-%d", time.gmtime())
 
 
-def _training(config: Config) -> str:
-    """Data and schedule in words."""
+def _training(config: Config, precision: str) -> str:
+    """Data and schedule in words, and the precision where it is not single."""
     train, data = config.train, config.data
     source = Path(data.path).name if data.path else "embedded motion"
     steps = "all windows" if train.steps_per_epoch is None else f"{train.steps_per_epoch} steps"
     windows = f"{train.batch_size} windows of {data.window} frames a step"
-    return f"{source}, {train.epochs} epoch{'s' if train.epochs > 1 else ''} of {steps}, {windows}"
+    schedule = f"{source}, {train.epochs} epoch{'s' if train.epochs > 1 else ''} of {steps}, {windows}"
+    return schedule if precision == "fp32" else f"{schedule}, {precision}"
 
 
 def dump_result(result: Result) -> str:

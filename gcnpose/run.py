@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from gcnpose.files import replacing
 from gcnpose.inference import lift_windows
 from gcnpose.memory import enough_memory, peak_memory_mib
 from gcnpose.nn import LiftingNetwork
+from gcnpose.precision import doubts, settle
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
@@ -204,11 +206,14 @@ class _Run:
         processes: Processes,
         content: Mapping[str, Any] | None = None,
     ) -> None:
+        self.device = build_device(config, processes)
+        # What auto is here, so that the run can go on elsewhere as it began.
+        precision = settle(config.train.precision, self.device)
+        config = replace(config, train=replace(config.train, precision=precision))
         self.config = config
         self.skeleton = skeleton
         self.processes = processes
         self.say = say if processes.is_first else lambda line: None
-        self.device = build_device(config, processes)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # else every process would take memory on the first GPU too
         self.motion = build_motion(config, skeleton, SPLITS)
@@ -227,7 +232,15 @@ class _Run:
             self.device,
             processes,
         )
-        self.doubts = list(_doubts(config, self.motion["train"], train_views)) if processes.is_first else []
+        self.doubts = (
+            [
+                *doubts("train.precision", precision, self.device),
+                *doubts("evaluation.precision", config.evaluation.precision, self.device),
+                *_doubts(config, self.motion["train"], train_views),
+            ]
+            if processes.is_first
+            else []
+        )
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
         if processes.is_first:  # finds out now whether the test subjects can be scored at the end
@@ -250,7 +263,7 @@ class _Run:
         self.say(
             f"{folder}: {parameters:,} parameters, {len(self.trainer.windows):,} windows, "
             f"{self.trainer.steps_per_epoch} steps per epoch, {config.train.epochs - first} epochs "
-            f"on {self.device}"
+            f"on {self.device} in {config.train.precision}"
             + (f" of {self.processes.size} processes" if self.processes.size > 1 else "")
             + ("" if self.store.place == "device" else f", {self.store}")
         )

@@ -23,6 +23,7 @@ from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.refinement import Refinement
+from gcnpose.precision import autocast, doubts, settle
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.refinement import refine
 from gcnpose.report import format_report
@@ -55,6 +56,8 @@ def evaluate_checkpoint(
     say(
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
+    for doubt in doubts("evaluation.precision", config.evaluation.precision, device):
+        say(doubt)
     fps, trained_at = motion.common_fps, content.get("fps")
     if fps and trained_at and not was_played_at(fps, trained_at, config.data.augment.tempo):
         say(
@@ -177,8 +180,7 @@ def _in_precision(config: Config, way: Lift) -> Lift:
     """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
 
     def lift(inputs: list[Tensor]) -> list[Tensor]:
-        bf16 = config.evaluation.precision == "bf16"
-        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=bf16):
+        with autocast(config.evaluation.precision, inputs[0].device):
             return way(inputs)
 
     return lift
@@ -228,9 +230,9 @@ def evaluate_model(
         "window": config.data.window,
         "step": settings.step,
         "flip": settings.flip,
-        "precision": settings.precision,
+        "precision": settle(settings.precision, device),
     }
-    return {**report, "inference": inference}
+    return {**report, "inference": inference, "training": {"precision": config.train.precision}}
 
 
 def _keypoint_source(config: Config, views: Views) -> str:

@@ -20,6 +20,7 @@ from gcnpose.loss import LiftingLoss
 from gcnpose.muon import Muon, layer_weights
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.synchronized_norm import synchronize_norms
+from gcnpose.precision import autocast
 from gcnpose.processes import ALONE, Processes
 
 STATISTICS_WINDOWS = 2048
@@ -153,7 +154,7 @@ class Trainer:
             taken.append(indices)
             part = processes.part(len(indices))
             batch = self.windows.batch(indices[part], Draws(generator, len(indices), part))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            with autocast(config.precision, self.device):
                 predicted = self.forward(batch.keypoints_2d)
             terms = self.loss(predicted, batch.pose_3d, batch.valid)
             self.optimizer.zero_grad(set_to_none=True)

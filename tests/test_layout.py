@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "files", "joint_weights", "memory", "processes", "resources"),
     ("settings",),
     ("skeleton", "config"),
-    ("nn", "loss", "muon", "metrics", "data", "keypoints", "viz"),
+    ("nn", "loss", "muon", "metrics", "data", "keypoints", "precision", "viz"),
     ("build",),
     ("checkpoint", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),

@@ -229,7 +229,7 @@ def test_two_go_on_where_one_stopped(
     assert_same_run(folder, expected)
     (line, *_), nothing_at_all = pair.said()
     assert line.startswith(f"runs/{folder.name}: ")
-    assert line.endswith(", 4 epochs on cpu of 2 processes")
+    assert line.endswith(", 4 epochs on cpu in fp32 of 2 processes")
     assert nothing_at_all == []
 
 

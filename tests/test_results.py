@@ -104,6 +104,7 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
         "protocol": protocol,
         "method": "windows",
         "inference": {"window": 96, "step": 20, "flip": True, "precision": "bf16"},
+        "training": {"precision": "bf16"},
         "frames": 12345,
         "keypoints_error_px": 6.5,
         "mean_over_frames": dict.fromkeys(METRICS, 1.5),
@@ -127,7 +128,10 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
     assert read.scored.endswith(
         f"protocol {protocol}, lifted by windows of 96 frames, step 20, with flips, bf16"
     )
-    assert read.training == "embedded motion, 110 epochs of all windows, 256 windows of 96 frames a step"
+    schedule = "embedded motion, 110 epochs of all windows, 256 windows of 96 frames a step"
+    assert read.training == f"{schedule}, bf16"
+    step.report.write_text(json.dumps({**report, "training": {"precision": "fp32"}}))
+    assert read_report(step, Provenance("", "", "")).training == schedule
     assert (read.command, read.commit, read.machine, read.failure) == ("the command", "abc", "a CPU", "")
     assert len(read.date) == 10
 

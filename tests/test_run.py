@@ -88,7 +88,7 @@ def test_frames_on_the_disk_same_weights(finished: Path, tmp_path: Path) -> None
     lines: list[str] = []
     folder = train(small_config(tmp_path, "data.keep=disk"), lines.append)
     assert_same_weights(folder, finished)
-    assert lines[0].endswith("3 epochs on cpu, 0 MiB of frames in a file on the disk")
+    assert lines[0].endswith("3 epochs on cpu in fp32, 0 MiB of frames in a file on the disk")
     assert list(Path(folder).parent.iterdir()) == [folder]
 
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from gcnpose.benchmark.network import formulations, past_the_beginning, skeleton_of
 from gcnpose.benchmark.timing import Result, Rounds, Row, check_equal, rows_of, sweep, time_in_turn, varied
-from gcnpose.config import Method, load_config
+from gcnpose.config import Method, Precision, load_config
 from gcnpose.inference import Lifter, lift_windows
-from gcnpose.inference.lifter import Precision
 from gcnpose.nn import UGCN
 
 _CHECKED_FRAMES = 120

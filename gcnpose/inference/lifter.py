@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gcnpose.build import build_device
 from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement, shipped_checkpoint
-from gcnpose.config import Config, Method
+from gcnpose.config import Config, Method, Precision
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
 from gcnpose.inference.sequences import lift, lift_whole, lift_windows, resample, was_played_at
@@ -23,9 +23,8 @@ from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.refinement import Refinement, place_on_rays
+from gcnpose.precision import autocast
 from gcnpose.skeleton import Skeleton
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 # Between frames farther apart than this many of the network's, straight lines are no motion.
 _LARGEST_GAP = 10
@@ -51,7 +50,7 @@ class Lifter:
             once per phase of the network's strides, averaged; smoother for the same work. ``"whole"``: the
             whole track in one pass. None: the first of the config's.
         flip: Average with the prediction of the mirrored input; None: as the config says.
-        precision: ``"bf16"`` computes features in bfloat16, which is twice as fast on CPUs that have
+        precision: ``"bf16"`` computes features in bfloat16, which is twice as fast on devices that have
             instructions for it; ``"auto"`` does so there, where several predictions are averaged.
         conversion: File of the map from the tracks' joints to the model's; None: the shipped one.
         refinement: Second stage, in evaluation mode on the model's device, for tracks whose camera is known.
@@ -88,9 +87,7 @@ class Lifter:
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):
             if given not in known:
                 raise InputError(f"expected one of {', '.join(known)}, not {given!r}")
-        self.bf16 = precision == "bf16" or (
-            precision == "auto" and self.method != "whole" and self.device.type == "cpu" and _cpu_has_bf16()
-        )
+        self.precision: Precision = "fp32" if precision == "auto" and self.method == "whole" else precision
 
     @classmethod
     def load(
@@ -245,7 +242,7 @@ class Lifter:
             (frames, joints, channels) -> (frames, joints, 3)
         """
         windows = _WINDOWS_AT_ONCE.get(self.device.type, _WINDOWS_AT_ONCE_ELSEWHERE)
-        with self._autocast():
+        with autocast(self.precision, self.device):
             if self.method == "windows":
                 (lifted,) = lift_windows(
                     self.model, self.skeleton, [sequence], self.window, self.step, self.flip, windows
@@ -269,15 +266,5 @@ class Lifter:
         Shapes:
             (frames, joints, channels) -> (frames, joints, 3), on the CPU
         """
-        with self._autocast():
+        with autocast(self.precision, self.device):
             return lift(self.model, self.skeleton, window[None], self.flip)[0].float().cpu()
-
-    def _autocast(self) -> torch.autocast:
-        """The precision, for a ``with`` statement."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in one instruction; False where PyTorch cannot tell."""
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
