@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt
 train: venv ## train on the embedded motion, 5 minutes; ARGS="train.epochs=2" changes the configuration
 	$(RUN) tools/train.py configs/ugcn.yaml $(ARGS)
 
-test: venv ## run the tests; ARGS="-k loss" selects some
-	$(RUN) -m pytest $(ARGS)
+test: venv ## run the tests, a process per core; ARGS="-k loss" selects some, ARGS="-n 0 --pdb" takes one process
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 ui: venv ## open MLflow on the runs
 	$(RUN) -m gcnpose.cli ui $(ARGS)

@@ -130,8 +130,10 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
     path.touch()  # says what is wrong with the path, which ffmpeg does not
     first = next(pictures)
     height, width, _ = first.shape
+    # Named, since imageio-ffmpeg, where it has to choose, breaks on an ffmpeg that lists no codecs.
+    codec = "libx264"
     writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, macro_block_size=2, output_params=["-f", "mp4"]
+        str(path), (width, height), fps=fps, codec=codec, macro_block_size=2, output_params=["-f", "mp4"]
     )
     try:
         with contextlib.closing(writer):
