@@ -17,6 +17,12 @@ def few_threads() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def one_seed() -> None:
+    """What a test draws does not depend on those before it, nor on the process that it is run in."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than all the rest of a small run."""

@@ -13,7 +13,7 @@ from gcnpose.benchmark.network import OURS, USUAL, Step, check_networks
 from gcnpose.benchmark.references import UsualUGCN
 from gcnpose.benchmark.timing import WARM_UP, Result, rows_of, timed
 from gcnpose.build import build_loss
-from gcnpose.config import load_config
+from gcnpose.config import Precision, load_config
 from gcnpose.data.draws import Draws
 from gcnpose.data.views import Clip, Views
 from gcnpose.data.windows import FixedWindows
@@ -43,7 +43,7 @@ def time_epoch(
     share: float,
     batch_size: int,
     workers: int,
-    precision: str,
+    precision: Precision,
     device: torch.device,
     clips: int = CLIPS,
 ) -> Result:

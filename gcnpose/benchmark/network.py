@@ -25,7 +25,7 @@ from gcnpose.benchmark.timing import (
 )
 from gcnpose.benchmark.traffic import Traffic, bandwidth, kept_bytes
 from gcnpose.build import build_windows
-from gcnpose.config import TrainConfig, load_config
+from gcnpose.config import Precision, TrainConfig, load_config
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.draws import Draws
 from gcnpose.data.synthetic import make_motion
@@ -35,6 +35,7 @@ from gcnpose.errors import InputError, RunError
 from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN, PartitionConv
 from gcnpose.nn.partition_conv import has_torch_scatter
+from gcnpose.precision import autocast
 from gcnpose.skeleton import Skeleton
 from gcnpose.training import build_optimizer
 
@@ -70,7 +71,7 @@ def past_the_beginning(network: UGCN) -> UGCN:
 
 
 def time_layer(
-    axes: Mapping[str, Sequence[int]], precision: str, device: torch.device, rounds: Rounds
+    axes: Mapping[str, Sequence[int]], precision: Precision, device: torch.device, rounds: Rounds
 ) -> Result:
     """One graph convolution, forward and backward, by how it is written and how it sums messages.
 
@@ -116,7 +117,7 @@ def time_layer(
         check_equal("the output", {name: y.reshape(2, joints, -1) for name, y in outputs.items()})
 
         def forward(layer: nn.Module, x: Tensor) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(precision, device):
                 return layer(x).float().square().mean()
 
         def both_ways(layer: nn.Module, x: Tensor) -> None:
@@ -142,7 +143,7 @@ def time_layer(
 
 def time_step(
     axes: Mapping[str, Sequence[int]],
-    precision: str,
+    precision: Precision,
     device: torch.device,
     rounds: Rounds,
     loss_steps: int = 0,
@@ -233,9 +234,9 @@ class Step:
         device: Where it lies.
     """
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, precision: Precision, device: torch.device) -> None:
         self.network = network
-        self.autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
+        self.autocast = partial(autocast, precision, device)
         self.loss = LiftingLoss()
         self.optimizer = build_optimizer(network, TrainConfig())
 

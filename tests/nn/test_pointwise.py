@@ -16,11 +16,11 @@ def test_is_linear(shape: tuple[int, ...]) -> None:
 
 
 def test_gradients_are_those_of_linear() -> None:
-    ours, theirs = Pointwise(4, 6), nn.Linear(4, 6)
+    ours, theirs = Pointwise(4, 6).double(), nn.Linear(4, 6).double()
     ours.load_state_dict(theirs.state_dict())
     gradients = []
     for layer in (ours, theirs):
-        x = torch.arange(48.0).view(2, 2, 3, 4).transpose(0, 1).requires_grad_()
+        x = torch.arange(48.0, dtype=torch.float64).view(2, 2, 3, 4).transpose(0, 1).requires_grad_()
         layer(x).square().sum().backward()
         gradients.append([x.grad, layer.weight.grad, layer.bias.grad])
     torch.testing.assert_close(gradients[0], gradients[1])
