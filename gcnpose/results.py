@@ -344,7 +344,7 @@ def score_text(experiment: Experiment, result: Result) -> str:
 
 
 def _decimals(metric: str) -> int:
-    return DECIMALS.get(metric, 1)
+    return DECIMALS.get(metric.removeprefix("validation_"), 1)
 
 
 def make_notes(experiment: Experiment, entries: Sequence[Entry]) -> list[str]:

@@ -208,6 +208,12 @@ def test_a_grid_has_a_table_per_metric() -> None:
     assert mpjve.rows == [["cross", "2.35", "2.35"], ["inner", "2.35", "failed"]]
 
 
+def test_a_metric_of_other_subjects_has_its_decimals() -> None:
+    validation = dataclasses.replace(LIST, metrics=("validation_mpjpe_mm", "validation_mpjve_mm"))
+    (table,) = make_tables(validation, entries(("inner", "", 0, result())))
+    assert table.rows[1] == ["inner", "1.0", "30.2", "1.00"]
+
+
 def test_a_list_has_a_column_per_metric() -> None:
     velocity = dataclasses.replace(LIST, metrics=("mpjve_mm", "mpjpe_mm"))
     assert make_tables(velocity, [])[0].rows[0] == ["cross", "-", "27.1", "-"], "as it was printed"
