@@ -232,15 +232,9 @@ class _Run:
             self.device,
             processes,
         )
-        self.doubts = (
-            [
-                *doubts("train.precision", precision, self.device),
-                *doubts("evaluation.precision", config.evaluation.precision, self.device),
-                *_doubts(config, self.motion["train"], train_views),
-            ]
-            if processes.is_first
-            else []
-        )
+        self.doubts: list[str] = []
+        if processes.is_first:
+            self.doubts += _doubts(config, self.device, self.motion["train"], train_views)
         chooses = self.motion.get("validation")
         self.validation = None if chooses is None else build_views(config, chooses)
         if processes.is_first:  # finds out now whether the test subjects can be scored at the end
@@ -412,8 +406,10 @@ class _Run:
         )
 
 
-def _doubts(config: Config, motion: MotionSet, views: Views) -> Iterator[str]:
-    """What makes one doubt that the motion is what it is taken for, and seen as it should be."""
+def _doubts(config: Config, device: torch.device, motion: MotionSet, views: Views) -> Iterator[str]:
+    """What makes one doubt that the precision is meant, and that the motion is right and rightly seen."""
+    yield from doubts("train.precision", config.train.precision, device)
+    yield from doubts("evaluation.precision", config.evaluation.precision, device)
     if (change := motion.bone_change()) > LARGEST_BONE_CHANGE:
         yield (
             f"half of the bones change their length by {change:.0%} and more: are these the joints of "
