@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,8 @@ def evaluate_checkpoint(
     say(
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
-    for doubt in doubts("evaluation.precision", config.evaluation.precision, device):
+    for doubt in _doubts(content, config, motion, device):
         say(doubt)
-    fps, trained_at = motion.common_fps, content.get("fps")
-    if fps and trained_at and not was_played_at(fps, trained_at, config.data.augment.tempo):
-        say(
-            f"the motion has {fps:g} frames per second, the training's had {trained_at:g}: it is lifted so, "
-            "while predict brings keypoints to the training's; MPJVE and acceleration are per frame"
-        )
     yardsticks = Yardsticks(**content["yardsticks"])
     refinement = restore_refinement(content, path)
     report = evaluate_model(
@@ -129,7 +124,31 @@ def _restore(
         settings["data"]["test_subjects"] = None
     renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
     config = same_network(content, settings, renamed, path)
-    return config, model, build_motion(config, skeleton, ("test",))["test"]
+    motion = build_motion(config, skeleton, ("test",))["test"]
+    tested = content["config"]["data"]["test_subjects"]
+    if config.data.test_subjects is None and tested and {*tested} <= {*motion.subjects}:
+        config = replace(config, data=replace(config.data, test_subjects=tuple(tested)))
+        motion = build_motion(config, skeleton, ("test",))["test"]
+    return config, model, motion
+
+
+def _doubts(
+    content: Mapping[str, Any], config: Config, motion: MotionSet, device: torch.device
+) -> Iterator[str]:
+    """What makes one doubt that the score is of people whom the network has not seen, and of their motion."""
+    yield from doubts("evaluation.precision", config.evaluation.precision, device)
+    data = content["config"]["data"]
+    known = {*(data["train_subjects"] or ()), *(data["validation_subjects"] or ())}
+    seen = [subject for subject in motion.subjects if subject in known]
+    if seen:
+        names = ", ".join(seen)
+        yield f"the network was trained on, or chosen by, subjects called {names}: are they other people?"
+    fps, trained_at = motion.common_fps, content.get("fps")
+    if fps and trained_at and not was_played_at(fps, trained_at, config.data.augment.tempo):
+        yield (
+            f"the motion has {fps:g} frames per second, the training's had {trained_at:g}: it is lifted so, "
+            "while predict brings keypoints to the training's; MPJVE and acceleration are per frame"
+        )
 
 
 def same_network(
@@ -223,7 +242,8 @@ def evaluate_model(
     if refinement is not None:
         first = settings.methods[0]
         again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
-        lifts = {f"{first}, refined": again, **lifts}
+        depth = ", with the true root depth" if config.refinement.root_depth == "ground_truth" else ""
+        lifts = {f"{first}, refined{depth}": again, **lifts}
     protocol = PROTOCOLS[settings.protocol]
     report = evaluate(lifts, views, _keypoint_source(config, views), yardsticks, device, protocol)
     inference = {

@@ -39,8 +39,26 @@ def test_people_it_was_trained_on(tmp_path: Path) -> None:
         for split, who in zip(("train", "validation", "test"), "ABC", strict=True)
     ]
     run = train(small_config(tmp_path, "train.epochs=1", *named), quiet)
-    for who in "AB":
-        assert evaluate_checkpoint(run / BEST, [f"data.subjects=[{who}]"], quiet)["subjects"] == [who]
+    for who, others in (("A", False), ("B", False), ("C", True)):
+        lines: list[str] = []
+        assert evaluate_checkpoint(run / BEST, [f"data.subjects=[{who}]"], lines.append)["subjects"] == [who]
+        assert (f"subjects called {who}: are they other people?" not in lines[1]) == others
+
+
+def test_test_subjects_stay_where_the_motion_has_moved(tmp_path: Path) -> None:
+    """Without splits in the file the config's test subjects are scored, and not the training's with them."""
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for folder in (tmp_path, moved):
+        dataclasses.replace(small_motion(), splits={}).save(folder / "motion.npz")
+    named = ["data.train_subjects=[A]", "data.validation_subjects=[B]", "data.test_subjects=[C]"]
+    run = train(
+        small_config(tmp_path, "train.epochs=1", f"data.path={tmp_path / 'motion.npz'}", *named), quiet
+    )
+    (tmp_path / "motion.npz").unlink()
+    given = [f"data.path={moved / 'motion.npz'}"]
+    assert evaluate_checkpoint(run / BEST, given, quiet)["subjects"] == ["C"]
+    assert evaluate_checkpoint(run / BEST, [*given, "data.subjects=[A]"], quiet)["subjects"] == ["A"]
 
 
 @pytest.mark.parametrize(("fps", "told"), [(50.0, False), (25.0, True)])

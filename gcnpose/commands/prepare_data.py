@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
         "--mapping", metavar="FILE.yaml", help="from the joints of the files to the skeleton's"
     )
     parser.add_argument("--fps", type=float, help="frames per second; of mocap: to resample to")
-    parser.add_argument("--units", choices=("m", "mm"), help="of the positions; m by default")
+    parser.add_argument("--units", choices=("m", "cm", "mm"), help="of the positions; m by default")
     parser.add_argument("--up", choices=("z", "y"), help="vertical axis; z by default")
     parser.add_argument("--poses", choices=("annot3", "univ_annot3"), help="which 3D; univ_annot3 by default")
     parser.set_defaults(run=_run)
@@ -74,13 +74,19 @@ def _parts(options: argparse.Namespace) -> Path:
 
 
 def _summary(path: Path, motion: MotionSet) -> str:
+    import numpy as np
+
     frames = sum(len(sequence.positions) for sequence in motion.sequences)
     rates = sorted({sequence.fps or motion.fps for sequence in motion.sequences})
     detected = sum(bool(sequence.keypoints_2d) for sequence in motion.sequences)
+    heights = [sequence.positions[..., 2] for sequence in motion.sequences]
+    height = np.median(np.concatenate([np.ptp(z, axis=1) for z in heights]))
+    lowest = np.median(np.concatenate([z.min(axis=1) for z in heights]))
     splits = ", ".join(f"{split} {' '.join(subjects)}" for split, subjects in motion.splits.items())
     return (
         f"{path}: {len(motion.sequences)} sequences, {frames:,} frames, joints of {motion.skeleton.name}, "
         f"{' and '.join(f'{rate:g}' for rate in rates)} fps, 2D in {detected} sequences; "
+        f"poses are {height:.2f} m high and the lowest joint at z = {lowest:.2f} m (medians); "
         f"{splits or 'no splits, so name the subjects in the config'}"
     )
 

@@ -35,7 +35,7 @@ from gcnpose.skeleton import Skeleton
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 
-_METRES_PER_UNIT = {"m": 1.0, "mm": 0.001}
+_METRES_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _UP_AXES = ("z", "y")
 # No captured body is this long; poses in millimetres or centimetres that are taken for metres are.
 _LARGEST_POSE_M = 50.0
@@ -73,9 +73,13 @@ class MotionSequence:
 
     @property
     def action(self) -> str:
-        """The name without the numbers of trial, take and part around it; all of a name that is numbers."""
+        """The name without the subject before it and the numbers of trial, take and part around it.
+
+        All of a name that is numbers.
+        """
         match = _TRIAL_NUMBERS.fullmatch(self.name)
-        return match[1] if match and not match[1].isdigit() else self.name
+        name = match[1] if match and not match[1].isdigit() else self.name
+        return name.removeprefix(f"{self.subject}_") or name
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,8 +58,9 @@ def export_network(checkpoint: str | Path, file_format: str, path: Path) -> floa
         raise InputError(
             f"{file_format} needs {', '.join(missing)}, not installed here: pip install 'gcnpose[onnx]'"
         )
-    config, skeleton, network = restore_model(load_checkpoint(checkpoint), checkpoint)
-    metadata = describe(config, skeleton, network)
+    content = load_checkpoint(checkpoint)
+    config, skeleton, network = restore_model(content, checkpoint)
+    metadata = describe(config, skeleton, network, content.get("fps"))
     with replacing(path) as partial, _quiet():
         try:
             write(AnyLength.portable(network), _example(config, network), metadata, partial)
@@ -77,13 +78,16 @@ def export_network(checkpoint: str | Path, file_format: str, path: Path) -> floa
     return difference
 
 
-def describe(config: Config, skeleton: Skeleton, network: LiftingNetwork) -> dict[str, Any]:
+def describe(
+    config: Config, skeleton: Skeleton, network: LiftingNetwork, fps: float | None
+) -> dict[str, Any]:
     """What somebody who has only the exported file must know to use it."""
     return {
         "producer": f"gcnpose {gcnpose.__version__}",
         "name": config.name,
         "skeleton": skeleton.to_dict(),
         "window": config.data.window,
+        "fps": fps,
         "frames_multiple": network.stride_product,
         "input_channels": ["x", "y", "score"][: network.input_channels],
         "input_shape": "batch, frames, joints, channels",

@@ -24,7 +24,7 @@ from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
 from gcnpose.nn import LiftingNetwork
 from gcnpose.nn.refinement import Refinement, place_on_rays
 from gcnpose.precision import autocast
-from gcnpose.skeleton import Skeleton
+from gcnpose.skeleton import Skeleton, available_graphs
 
 # Between frames farther apart than this many of the network's, straight lines are no motion.
 _LARGEST_GAP = 10
@@ -173,7 +173,11 @@ class Lifter:
         Raises:
             InputError: if there is no conversion, or it has faults.
         """
-        if track.layout == self.skeleton.name:
+        name = track.layout
+        # A graph of one's own may have kept the name of the one that it was copied from.
+        if name == self.skeleton.name and (
+            name not in available_graphs() or Skeleton.load(name).joints == self.skeleton.joints
+        ):
             return track
         return Conversion.load(track.layout, self.skeleton, self.conversion).convert(track)
 

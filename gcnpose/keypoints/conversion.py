@@ -74,9 +74,11 @@ class Conversion:
             return cls(
                 source, target, _weights({joint: {joint: 1.0} for joint in target.joints}, source, target)
             )
+        lacking = ", ".join(joint for joint in target.joints if joint not in source.joints)
         raise InputError(
-            f"no conversion from the joints of {source.name} to those of {target.name}; there are "
-            f"{', '.join(shipped)}; write one like them and name it"
+            f"no conversion from the joints of {source.name} to those of {target.name}, since {source.name} "
+            f"has no {lacking}; there are {', '.join(shipped)}; write one like them and name it "
+            "(--conversion), or say what the file's joints are (--layout)"
         )
 
     def __call__(

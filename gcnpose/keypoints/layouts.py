@@ -103,8 +103,7 @@ def layout_of_names(names: Sequence[str]) -> tuple[Layout, list[int]] | None:
 
     Names may be written in any way: ``leftShoulder``, ``LEFT_SHOULDER``, ``left shoulder``.
     """
-    written = {_spelling(name): column for column, name in reversed(list(enumerate(names)))}
-    places = {_SYNONYMS.get(name, name): column for name, column in written.items()} | written
+    places = _places(names)
     usual = BY_COUNT.get(len(names))
     if usual and [places.get(joint) for joint in find_layout(usual).joints] == [*range(len(names))]:
         return find_layout(usual), [*range(len(names))]
@@ -116,6 +115,19 @@ def layout_of_names(names: Sequence[str]) -> tuple[Layout, list[int]] | None:
     # Of two that are equally large, the one that has the names in the file's order.
     best = max(fitting, key=lambda layout: (len(layout.joints), _in_order(layout, places)))
     return best, [places[joint] for joint in best.joints]
+
+
+def columns_of(layout: Layout, names: Sequence[str]) -> list[int] | None:
+    """Where each of a layout's joints stands among these names, written in any way; None if one lacks."""
+    places = _places(names)
+    joints = [_spelling(joint) for joint in layout.joints]
+    return [places[joint] for joint in joints] if places.keys() >= {*joints} else None
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    """The first column of each name, spelled as joints are, and of what it is a synonym of."""
+    written = {_spelling(name): column for column, name in reversed(list(enumerate(names)))}
+    return {_SYNONYMS.get(name, name): column for name, column in written.items()} | written
 
 
 def is_joint_name(text: str) -> bool:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.detections import Detections, is_detected
-from gcnpose.keypoints.layouts import BY_COUNT, Layout, find_layout, layout_of_names
+from gcnpose.keypoints.layouts import BY_COUNT, Layout, columns_of, find_layout, layout_of_names
 from gcnpose.keypoints.numbering import timeline
 from gcnpose.keypoints.people import Found
 
@@ -100,16 +100,21 @@ def _settle_layout(found: Found, layout: Layout | None) -> Layout:
         if number != count:
             raise InputError(f"{found.where(0)}: has {number} {what} for {count} joints")
     if layout is not None:
+        columns = columns_of(layout, found.names) if found.names else None
+        if columns is not None:
+            _take_joints(found, columns, layout)
+            return layout
+        if found.names:
+            found.assumptions.append(
+                f"the names of the joints are not those of {layout.name}: taken in its order"
+            )
         if count != len(layout.joints):
             raise InputError(f"has {count} joints, but the layout {layout.name} has {len(layout.joints)}")
         return layout
     by_name = layout_of_names(found.names) if found.names else None
     if by_name is not None:
         named, columns = by_name
-        found.values = found.values[:, columns]
-        found.scores = None if found.scores is None else found.scores[:, columns]
-        if len(columns) < count:
-            found.assumptions.append(f"of {count} named joints the {len(columns)} of {named.name} were taken")
+        _take_joints(found, columns, named)
         return named
     if found.names and count in BY_COUNT:
         found.assumptions.append(
@@ -128,6 +133,15 @@ def _settle_layout(found: Found, layout: Layout | None) -> Layout:
     if not found.layout and count in _OTHERS and found.format not in _SAY_THEIR_JOINTS:
         found.assumptions.append(f"{count} joints were taken as {name}: {_OTHERS[count]}")
     return settled
+
+
+def _take_joints(found: Found, columns: list[int], layout: Layout) -> None:
+    """Brings the joints into a layout's order, without those that it has not."""
+    count = found.values.shape[1]
+    found.values = found.values[:, columns]
+    found.scores = None if found.scores is None else found.scores[:, columns]
+    if len(columns) < count:
+        found.assumptions.append(f"of {count} named joints the {len(columns)} of {layout.name} were taken")
 
 
 def _split_joints(found: Found, layout: Layout | None) -> npt.NDArray[np.float64]:

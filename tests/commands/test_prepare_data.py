@@ -53,8 +53,11 @@ def test_h36m(tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]) 
     assert os.listdir(output.parent) == [output.name]
     lines = capsys.readouterr().out.splitlines()
     assert f"S1, S5, S6, S7, S8, S11: not in {folder}, left out" in lines
+    poses = np.concatenate([sequence.positions for sequence in motion.sequences])[..., 2]
+    high, lowest = np.median(np.ptp(poses, axis=1)), np.median(poses.min(axis=1))
     assert lines[-1] == (
-        f"{output}: 3 sequences, 12 frames, joints of h36m17, 50 fps, 2D in 3 sequences; test S9"
+        f"{output}: 3 sequences, 12 frames, joints of h36m17, 50 fps, 2D in 3 sequences; "
+        f"poses are {high:.2f} m high and the lowest joint at z = {lowest:.2f} m (medians); test S9"
     )
 
 

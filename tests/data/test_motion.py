@@ -189,6 +189,19 @@ def test_action_is_the_name_without_trial_numbers(name, action):
     assert MotionSequence("S1", name, poses(1)).action == action
 
 
+@pytest.mark.parametrize(
+    ("subject", "name", "action"),
+    [
+        ("dora", "dora_walk_01", "walk"),
+        ("29", "29_02_walk", "walk"),
+        ("do", "dora_walk", "dora_walk"),
+        ("dora", "dora_", "dora_"),
+    ],
+)
+def test_action_is_the_name_without_the_subject(subject, name, action):
+    assert MotionSequence(subject, name, poses(1)).action == action
+
+
 @pytest.mark.skipif(not CMU17.exists(), reason="the CMU motion is not here")
 def test_cmu17_is_read_as_it_is(skeleton):
     motion = MotionSet.load(CMU17, skeleton=skeleton)
@@ -375,7 +388,7 @@ def test_an_empty_archive_has_no_sequence(tmp_path, skeleton):
         ({"fps": 0}, "fps must be a positive number, not 0.0"),
         ({"fps": "fast"}, "fps must be a positive number, not 'fast'"),
         ({"fps": True}, "fps must be a positive number, not True"),
-        ({"units": "inch"}, "units must be one of m, mm, not 'inch'"),
+        ({"units": "inch"}, "units must be one of m, cm, mm, not 'inch'"),
         ({"up": "x"}, "up must be one of z, y, not 'x'"),
         ({"splits": {"train": "S1"}}, "splits must be lists of subjects under train, validation, test"),
         ({"splits": {"dev": ["S1"]}}, "splits: unknown split 'dev'; expected train, validation, test"),

@@ -44,7 +44,9 @@ def save(folder: Path, **model: Any) -> tuple[Path, UGCN]:
     path = folder / "best.pt"
     described = {"format": FORMAT, "config": config_to_dict(config), "skeleton": SKELETON.to_dict()}
     yardsticks = {"mean_pose": torch.zeros(17, 3), "linear": torch.zeros(35, 51)}
-    save_checkpoint(path, {**described, "model": trained.state_dict(), "epoch": 1, "yardsticks": yardsticks})
+    save_checkpoint(
+        path, {**described, "model": trained.state_dict(), "epoch": 1, "yardsticks": yardsticks, "fps": 50.0}
+    )
     return path, trained  # type: ignore[return-value]
 
 
@@ -73,6 +75,7 @@ def check_shapes(lift: Any, trained: LiftingNetwork) -> None:
 def check_metadata(metadata: dict[str, Any]) -> None:
     assert metadata["skeleton"] == SKELETON.to_dict()
     assert (metadata["window"], metadata["input_channels"]) == (30, ["x", "y"])
+    assert float(metadata["fps"]) == 50  # a text in ONNX
     assert metadata["normalisation"] == "x = x_px / width * 2 - 1; y = y_px / width * 2 - height / width"
 
 

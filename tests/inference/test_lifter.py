@@ -19,6 +19,7 @@ from gcnpose.keypoints.trajectory import guess_intrinsics
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn.refinement import Refinement
 from gcnpose.scoring import evaluate_checkpoint
+from gcnpose.skeleton import Skeleton
 from tests.checkpoints import small_checkpoint
 
 
@@ -83,6 +84,18 @@ def test_other_joints_are_converted(checkpoint: Path) -> None:
     np.testing.assert_array_equal(lifted.positions, by_hand.positions)
     np.testing.assert_array_equal(lifted.score, converted.score)
     assert lifted.skeleton.name == "h36m17" and lifted.fps == 50 and lifted.translation is None
+
+
+def test_a_graph_of_other_joints_may_have_kept_its_name(checkpoint: Path) -> None:
+    """Joints are converted by what they are, not by what the graph is called."""
+    lifter = Lifter.load(checkpoint)
+    track = some_track()
+    content = lifter.skeleton.to_dict()
+    content["joints"] = sorted(content["joints"])
+    lifter.skeleton = Skeleton.from_dict(content, "test")
+    order = [Skeleton.load("h36m17").joints.index(joint) for joint in content["joints"]]
+    converted = lifter.convert(track)
+    np.testing.assert_array_equal(converted.keypoints_2d, track.keypoints_2d[:, order])
 
 
 def test_place_is_where_the_3d_falls_on_the_2d(checkpoint: Path) -> None:

@@ -101,6 +101,35 @@ def test_a_graph_file_is_a_layout(tmp_path: Path) -> None:
     np.testing.assert_array_equal(detections.keypoints, keypoints)
 
 
+@pytest.mark.parametrize(
+    ("names", "order", "said"),
+    [
+        (["leftWrist", "right_wrist", "NOSE"], [2, 0, 1], False),
+        (["left_wrist", "nose", "navel", "right_wrist"], [1, 0, 3], False),
+        (["left_hip", "right_hip", "nose"], [0, 1, 2], True),
+    ],
+)
+def test_names_in_a_file_have_the_last_word(
+    tmp_path: Path, names: list[str], order: list[int], said: bool
+) -> None:
+    """A layout says what there is; which joint is which the file's names tell, if they are the layout's."""
+    graph = tmp_path / "three.yaml"
+    graph.write_text(
+        "name: three\nroot: nose\njoints: [nose, left_wrist, right_wrist]\n"
+        "bones: [[nose, left_wrist], [nose, right_wrist]]\nmirror: [[left_wrist, right_wrist]]\n"
+    )
+    keypoints, _ = walker(joints=len(names), frames=4)
+    rows = [
+        f"{frame},{name},{x},{y}"
+        for frame, pose in enumerate(keypoints.tolist())
+        for name, (x, y) in zip(names, pose, strict=True)
+    ]
+    (tmp_path / "long.csv").write_text("\n".join(["frame,joint,x,y", *rows]))
+    detections = read_keypoints(tmp_path / "long.csv", layout=str(graph))
+    np.testing.assert_allclose(detections.keypoints, keypoints[:, order], rtol=1e-6)
+    assert any("taken in its order" in assumption for assumption in detections.assumptions) == said
+
+
 def write(path: Path, content: object) -> Path:
     path.write_text(json.dumps(content))
     return path

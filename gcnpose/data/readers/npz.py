@@ -32,7 +32,7 @@ def read_npz(
         skeleton: Names the joints, in the order of the arrays.
         say: Takes a line on what was read.
         fps: Frames per second.
-        units: ``"m"`` or ``"mm"``; None: ``splits.json``'s, else metres.
+        units: ``"m"``, ``"cm"`` or ``"mm"``; None: ``splits.json``'s, else metres.
         up: ``"z"`` or ``"y"``; None: ``splits.json``'s, else z.
 
     Raises:

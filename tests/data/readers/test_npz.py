@@ -29,6 +29,13 @@ def refused(path: Path, **arguments: Any) -> str:
     return message.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize(("units", "in_a_metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+def test_units(tmp_path: Path, units: str, in_a_metre: int) -> None:
+    np.savez(tmp_path / "mine.npz", run=POSES / 1000 * in_a_metre)
+    motion = read_npz(tmp_path / "mine.npz", SKELETON, quiet, fps=30, units=units)
+    np.testing.assert_allclose(motion.sequences[0].positions, POSES / 1000, rtol=1e-5)
+
+
 def test_names_become_subjects_and_sequences(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, **{"S1/walk": POSES, "run": POSES, "a/b/c": POSES})
