@@ -190,7 +190,8 @@ class Trainer:
             len(self.windows), (STATISTICS_WINDOWS,), generator=generator, device=self.device
         )
         draws = Draws(generator, STATISTICS_WINDOWS)
-        self.model.fix_input_statistics(self.windows.batch(sample, draws).keypoints_2d)
+        batch = self.windows.batch(sample, draws)
+        self.model.fix_input_statistics(batch.keypoints_2d[batch.valid].unsqueeze(1))
 
     def _batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Window numbers, each once before any comes again; the rest that fills no batch is left out."""

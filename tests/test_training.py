@@ -146,6 +146,21 @@ def test_every_network_learns_and_goes_on_from_a_state(name: str, tmp_path: Path
     assert equal_states(whole.state(), resumed.state())
 
 
+def test_frames_that_do_not_count_are_not_in_the_input_statistics() -> None:
+    trainer = make_trainer(fixed_input_statistics=True, steps_per_epoch=1)
+    own = trainer.windows.batch
+
+    def spoiled(indices: Tensor, draws: Draws) -> Batch:
+        batch = own(indices, draws)
+        valid = batch.valid.clone()
+        valid[:, 1::2] = False
+        return Batch(batch.keypoints_2d.where(valid[..., None, None], 1000.0), batch.pose_3d, valid)
+
+    trainer.windows.batch = spoiled  # type: ignore[method-assign]
+    trainer.train_epoch(0)
+    assert trainer.model.input_norm.running_mean.abs().max() < 1  # half the image's width
+
+
 def test_same_seed_same_weights() -> None:
     one, same, other = (make_trainer(seed=seed) for seed in (0, 0, 1))
     for epoch in range(2):
