@@ -41,7 +41,8 @@ def evaluate_checkpoint(
     Args:
         path: The checkpoint, or a run folder.
         overrides: ``key=value`` changes to the checkpoint's own config; ``data.path=`` points at other motion
-            and ``data.subjects=[...]`` names who of it is scored, everybody where it has no splits.
+            and ``data.subjects=[...]`` names who of it is scored: else the test subjects that the config
+            names, where all are in it, or those of its splits, or everybody.
         say: Takes each line of progress.
         tags: As for :func:`gcnpose.run.train`.
 
