@@ -129,7 +129,7 @@ def _restore(
     tested = content["config"]["data"]["test_subjects"]
     if config.data.test_subjects is None and tested and {*tested} <= {*motion.subjects}:
         config = replace(config, data=replace(config.data, test_subjects=tuple(tested)))
-        motion = build_motion(config, skeleton, ("test",))["test"]
+        motion = motion.select(tested)
     return config, model, motion
 
 
