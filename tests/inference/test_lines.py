@@ -194,9 +194,10 @@ def test_numbers_that_are_no_places_are_missing(lifter: Lifter, number: str) -> 
 def test_who_has_been_away_for_longest_is_forgotten(lifter: Lifter) -> None:
     frame = some_frames(1)[0].tolist()
     people = [{"keypoints": frame, "person": number} for number in range(MOST_PEOPLE + 1)]
-    lines = [*people[:2], people[0], *people[2:]]  # so that 1 is away for longest
-    rest = answers(lifter, lines)[1:]
-    assert rest[0]["person"] == "1"
+    lines = [*people[:2], people[0], *people[2:], people[1]]  # the newest lets 1 go, and 1's return 0
+    rest = [(answer["person"], answer["frame"]) for answer in answers(lifter, lines)[1:]]
+    assert rest[:3] == [("1", 0), ("0", 0), ("0", 1)]
+    assert rest[-1] == ("1", 0)  # a new person: frames count from the start
     assert len(rest) == len(lines)
 
 

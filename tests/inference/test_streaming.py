@@ -1,5 +1,6 @@
 """Frames as they come: the same 3D as the same windows give offline."""
 
+import gc
 from fractions import Fraction
 
 import numpy as np
@@ -98,6 +99,18 @@ def test_begins_anew_after_the_end(lifter: Lifter) -> None:
     np.testing.assert_array_equal(*runs)
     assert stream.waiting == 0
     assert stream.flush().shape == (0, 17, 3)
+
+
+@pytest.mark.parametrize("fps", [50, 30])
+def test_a_stream_keeps_no_more_the_longer_it_runs(lifter: Lifter, fps: float) -> None:
+    def kept(frames: int) -> int:
+        for points in some_keypoints(frames):
+            stream.push(points)
+        gc.collect()
+        return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+
+    stream = StreamingLifter(lifter, "h36m17", SIZE, 4, fps)
+    assert kept(30) == kept(60)
 
 
 def test_a_missing_joint_stays_where_it_was(lifter: Lifter) -> None:
