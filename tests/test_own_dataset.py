@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import Rotation
 
 from gcnpose.cli import main
+from gcnpose.data.camera import Rig, project, world_to_camera
 from gcnpose.data.motion import MotionSet
 from tests.bvh_files import SIX, Joint, bvh_text
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "own_dataset.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"`(\w+\.yaml)`:\n\n```yaml\n(.*?)```", DOCUMENT, re.DOTALL))
+(PYTHON,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
 COMMANDS = [
     command
     for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -82,3 +86,28 @@ def test_every_command_of_the_document(recordings: Path) -> None:
     (run,) = Path("runs").glob("trial-*")
     assert (run / "best.pt").is_file()
     assert Path("report.json").is_file()
+
+
+def test_cameras_and_2d_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenCV's K, R and t see, the camera of the file sees too."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_skeleton.yaml").write_text(FILES["my_skeleton.yaml"], encoding="utf-8")
+    positions = np.random.default_rng(0).uniform((-1, -1, 0), (1, 1, 2), (5, 11, 3))
+    turn = Rotation.from_euler("xyz", (-95, 30, 4), degrees=True).as_matrix()
+    lens, shift = np.array([[1100.0, 0, 630], [0, 1110, 350], [0, 0, 1]]), np.array([0.2, 1.1, 5.0])
+    pinhole = (positions @ turn.T + shift) @ lens.T
+    keypoints = pinhole[..., :2] / pinhole[..., 2:]
+    np.savez("walk.npz", positions=positions, keypoints=keypoints, K=lens, R=turn, t=shift)
+    exec(PYTHON, {})
+    motion = MotionSet.load("filmed.npz")
+    rig = Rig.from_cameras(motion.cameras["anna"])[torch.tensor(0)]
+    points = torch.from_numpy(motion.sequences[0].positions)
+    seen = project(
+        world_to_camera(points, rig.orientation, rig.translation),
+        rig.focal_px,
+        rig.center_px,
+        rig.radial,
+        rig.tangential,
+    )
+    np.testing.assert_allclose(seen, keypoints, atol=0.01)
+    np.testing.assert_allclose(motion.sequences[0].keypoints_2d["front"], keypoints, atol=0.001)
