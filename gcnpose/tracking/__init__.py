@@ -1,4 +1,4 @@
-"""Runs in MLflow. No other part knows it, and with tracking disabled it is not even imported.
+"""Runs in MLflow, which is imported only where a run is tracked: without tracking it need not be installed.
 
 What MLflow cannot take, because the server is down or the disk full, costs the run one warning and no result.
 """
