@@ -63,12 +63,6 @@ def _features(keypoints_2d: Tensor) -> Tensor:
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 
-def _keypoints_error_px(views: Views) -> float:
-    """Mean over the valid frames of all clips."""
-    frames = [int(views.valid[clip.rows].sum()) for clip in views.clips]
-    return sum(clip.error_px * count for clip, count in zip(views.clips, frames, strict=True)) / sum(frames)
-
-
 Lift = Callable[[list[Tensor]], list[Tensor]]
 """From the 2D of all clips to their 3D."""
 
@@ -117,7 +111,7 @@ def evaluate(
         "clips": len(views.clips),
         "subjects": list(dict.fromkeys(clip.subject for clip in views.clips)),
         "keypoints": keypoints,
-        "keypoints_error_px": _keypoints_error_px(views),
+        "keypoints_error_px": views.keypoints_error_px(),
         "method": first,
         "headline": rounded(scores[first][protocol.mean]),
         **scores[first],

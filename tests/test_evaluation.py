@@ -104,6 +104,7 @@ def test_error_of_the_2d_is_a_mean_over_valid_frames() -> None:
     valid = torch.ones(300, dtype=torch.bool)
     valid[clips[1].rows] = torch.arange(clips[1].frames) < 20
     counts = (clips[0].frames, 20)
+    clips.append(Clip("A", "none valid", "three", "", clips[1].first + 20, 5, error_px=math.nan))
     views = dataclasses.replace(views, clips=clips, valid=valid)
     report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
     assert report["keypoints_error_px"] == pytest.approx((counts[0] + 4 * 20) / sum(counts), abs=0.01)
