@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gcnpose.data.views import Views
-from gcnpose.metrics import aggregate, auc, means_of_sequences, pck, sequences_metrics
+from gcnpose.metrics import Mean, aggregate, auc, means_of_sequences, pck, sequences_metrics
 from gcnpose.protocols import GENERIC, Protocol
 from gcnpose.report import rounded
 
@@ -156,8 +156,8 @@ def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) 
     groups = {name: [index(joint) for joint in joints] for name, joints in protocol.joint_groups.items()}
     counted = [joint for joints in groups.values() for joint in joints] or None
     root = views.skeleton.root_index
-    videos: list[tuple[str, int, dict[str, float]]] = []
-    by_joints: list[tuple[str, int, dict[str, float]]] = []
+    videos: list[tuple[str, int, dict[str, Mean]]] = []
+    by_joints: list[tuple[str, int, dict[str, Mean]]] = []
     for parts in _batches(scored):
         device = parts[0].poses.device
         poses = torch.cat([part.poses for part in parts])

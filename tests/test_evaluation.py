@@ -13,7 +13,7 @@ from gcnpose import evaluation
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import Clip, Views, fixed_views
 from gcnpose.evaluation import Yardsticks, evaluate, score, timed_score
-from gcnpose.metrics import aggregate, sequence_metrics
+from gcnpose.metrics import aggregate, sequences_metrics
 from gcnpose.skeleton import Skeleton
 from tests.motions import small_motion
 
@@ -191,7 +191,11 @@ def test_many_short_clips_are_scored_as_each_alone(device: str, monkeypatch: pyt
     lifted = [views.pose_3d[clip.rows] + 0.1 * torch.randn(clip.frames, 17, 3) for clip in clips]
     scored = score([poses.to(device) for poses in lifted], views)
     alone = [
-        (clip.action, int(valid.sum()), sequence_metrics(poses, views.pose_3d[clip.rows], valid))
+        (
+            clip.action,
+            int(valid.sum()),
+            *sequences_metrics(poses, views.pose_3d[clip.rows], [clip.frames], valid),
+        )
         for clip, poses in zip(clips, lifted, strict=True)
         if (valid := views.valid[clip.rows]).any()
     ]
