@@ -20,13 +20,13 @@ from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, loa
 from gcnpose.errors import InputError, RunError, termination_as_interrupt
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
 from gcnpose.files import make_folder, replacing
+from gcnpose.report import format_text
 from gcnpose.results import (
     Entry,
     Provenance,
     Result,
     dump_result,
     failure,
-    format_text,
     known_results,
     make_notes,
     make_tables,
