@@ -13,13 +13,12 @@ from torch import Tensor
 
 from gcnpose.build import build_device, build_motion, build_views
 from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
-from gcnpose.config import Config, config_from_dict, config_to_dict
+from gcnpose.config import Config, Method, config_from_dict, config_to_dict
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate
-from gcnpose.inference import lift_whole, lift_windows
-from gcnpose.inference.sequences import was_played_at
+from gcnpose.inference.sequences import lift_by, was_played_at
 from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
@@ -93,7 +92,7 @@ def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int
     device = build_device(config)
     views = build_views(config, motion)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    lift = _lift(config, config.evaluation.methods[0], model.to(device), views.skeleton)
     refinement = restore_refinement(content, path)
     if refinement is not None:
         lift = refine(lift, refinement.to(device), views, config.refinement.root_depth)
@@ -194,43 +193,34 @@ def log_scores(
         tracker.log_files(*files)
 
 
-def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[str, Lift]:
-    """All ways to apply the network, by the names that the config has for them."""
-    settings, window = config.evaluation, config.data.window
-    flip, frames_at_once = settings.flip, settings.batch_size * window
-    ways: dict[str, Lift] = {
-        "windows": lambda inputs: lift_windows(
-            model, skeleton, inputs, window, settings.step, flip, settings.batch_size
-        ),
-        "whole": lambda inputs: lift_whole(model, skeleton, inputs, 1, flip, frames_at_once),
-        "shifts": lambda inputs: lift_whole(
-            model, skeleton, inputs, model.stride_product, flip, frames_at_once
-        ),
-    }
-    return {name: _in_precision(config, way) for name, way in ways.items()}
-
-
-def _in_precision(config: Config, way: Lift) -> Lift:
-    """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
+def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skeleton) -> Lift:
+    """A way to apply the network, as the config says but for the method."""
+    settings, window, batch_size = config.evaluation, config.data.window, config.evaluation.batch_size
 
     def lift(inputs: list[Tensor]) -> list[Tensor]:
-        with autocast(config.evaluation.precision, inputs[0].device):
-            return way(inputs)
+        # The precision is for lifting and not for what scores it.
+        with autocast(settings.precision, inputs[0].device):
+            return lift_by(
+                method,
+                model,
+                skeleton,
+                inputs,
+                window,
+                settings.step,
+                settings.flip,
+                batch_size,
+                batch_size * window,
+            )
 
     return lift
 
 
 def lift_once(config: Config, model: LiftingNetwork, views: Views, device: torch.device) -> list[Tensor]:
     """Every clip in windows side by side, each frame lifted once; on the CPU."""
-    window, batch_size = config.data.window, config.evaluation.batch_size
+    once = replace(config.evaluation, step=config.data.window, flip=False)
+    lift = _lift(replace(config, evaluation=once), "windows", model, views.skeleton)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    way = _in_precision(
-        config,
-        lambda inputs: lift_windows(
-            model, views.skeleton, inputs, window, window, flip=False, batch_size=batch_size
-        ),
-    )
-    return [poses.cpu() for poses in way(inputs)]
+    return [poses.cpu() for poses in lift(inputs)]
 
 
 def evaluate_model(
@@ -252,11 +242,12 @@ def evaluate_model(
         refinement: Second stage, whose poses are scored first.
     """
     settings = config.evaluation
-    ways = _lifts(config, model, views.skeleton)
-    lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
+    lifts: dict[str, Lift] = {
+        method: _lift(config, method, model, views.skeleton) for method in settings.methods
+    }
     if refinement is not None:
         first = settings.methods[0]
-        again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
+        again = refine(lifts[first], refinement.to(device), views, config.refinement.root_depth)
         depth = ", with the true root depth" if config.refinement.root_depth == "ground_truth" else ""
         lifts = {f"{first}, refined{depth}": again, **lifts}
     protocol = PROTOCOLS[settings.protocol]
