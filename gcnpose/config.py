@@ -32,7 +32,7 @@ Operator = Literal["subtraction", "inner", "cross"]
 Method = Literal["windows", "whole", "shifts"]
 Precision = Literal["auto", "fp32", "bf16"]
 RootDepth = Literal["fitted", "ground_truth"]
-Protocol = Literal["generic", "h36m", "h36m-motionbert", "mpi-inf-3dhp", "humaneva"]
+ProtocolName = Literal["generic", "h36m", "h36m-motionbert", "mpi-inf-3dhp", "humaneva"]
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class TrainConfig:
 class EvaluationConfig:
     """How whole sequences are predicted and scored."""
 
-    protocol: Protocol = "generic"
+    protocol: ProtocolName = "generic"
     """Which frames and joints count, and how they are averaged; see `gcnpose.protocols`."""
     methods: tuple[Method, ...] = field(default=("windows",), metadata=distinct())
     """Overlapping windows (the paper's), the whole in one pass, or in one per shift; the first one counts."""

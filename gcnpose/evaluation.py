@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gcnpose.data.views import Views
-from gcnpose.metrics import aggregate, auc, means_of_sequences, pck, sequences_metrics
+from gcnpose.metrics import Mean, aggregate, auc, means_of_sequences, pck, sequences_metrics
 from gcnpose.protocols import GENERIC, Protocol
 from gcnpose.report import rounded
 
@@ -63,12 +63,6 @@ def _features(keypoints_2d: Tensor) -> Tensor:
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 
-def _keypoints_error_px(views: Views) -> float:
-    """Mean over the valid frames of all clips."""
-    frames = [int(views.valid[clip.rows].sum()) for clip in views.clips]
-    return sum(clip.error_px * count for clip, count in zip(views.clips, frames, strict=True)) / sum(frames)
-
-
 Lift = Callable[[list[Tensor]], list[Tensor]]
 """From the 2D of all clips to their 3D."""
 
@@ -117,7 +111,7 @@ def evaluate(
         "clips": len(views.clips),
         "subjects": list(dict.fromkeys(clip.subject for clip in views.clips)),
         "keypoints": keypoints,
-        "keypoints_error_px": _keypoints_error_px(views),
+        "keypoints_error_px": views.keypoints_error_px(),
         "method": first,
         "headline": rounded(scores[first][protocol.mean]),
         **scores[first],
@@ -162,8 +156,8 @@ def score(lifted: Sequence[Tensor], views: Views, protocol: Protocol = GENERIC) 
     groups = {name: [index(joint) for joint in joints] for name, joints in protocol.joint_groups.items()}
     counted = [joint for joints in groups.values() for joint in joints] or None
     root = views.skeleton.root_index
-    videos: list[tuple[str, int, dict[str, float]]] = []
-    by_joints: list[tuple[str, int, dict[str, float]]] = []
+    videos: list[tuple[str, int, dict[str, Mean]]] = []
+    by_joints: list[tuple[str, int, dict[str, Mean]]] = []
     for parts in _batches(scored):
         device = parts[0].poses.device
         poses = torch.cat([part.poses for part in parts])

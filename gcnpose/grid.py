@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from tqdm import tqdm
 
@@ -20,13 +19,13 @@ from gcnpose.config import Config, TrackingConfig, config_to_dict, is_place, loa
 from gcnpose.errors import InputError, RunError, termination_as_interrupt
 from gcnpose.experiment import Experiment, Plan, Step, identity, make_plan
 from gcnpose.files import make_folder, replacing
+from gcnpose.report import format_text
 from gcnpose.results import (
     Entry,
     Provenance,
     Result,
     dump_result,
     failure,
-    format_text,
     known_results,
     make_notes,
     make_tables,
@@ -51,21 +50,14 @@ PATIENCE_SECONDS = 60.0
 """What an interrupted step has to end its run in MLflow."""
 
 
-class Process(Protocol):
-    """What is needed of a :class:`subprocess.Popen`."""
-
-    def poll(self) -> int | None: ...
-    def send_signal(self, number: int, /) -> None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def kill(self) -> None: ...
-
-
-Launch = Callable[[Sequence[str], Step, int], Process]
-"""Begins a command of gcnpose for a step, with so many commands beside it; what it says goes into the log."""
-
-
 def start_process(arguments: Sequence[str], step: Step, beside: int) -> subprocess.Popen[bytes]:
-    """Begins a command in a process of its own, whose lines go into the step's log."""
+    """Begins a command of gcnpose in a process of its own, whose lines go into the step's log.
+
+    Args:
+        arguments: The command's.
+        step: What it is for.
+        beside: How many commands run beside it.
+    """
     threads = str(max((os.cpu_count() or 1) // (beside + 1), 1))
     with (step.folder / LOG).open("ab") as log:
         # A shell has its background commands ignore SIGINT, and a child would inherit that.
@@ -90,7 +82,6 @@ def run_experiment(
     shard: tuple[int, int] = (1, 1),
     results: Path = Path("results"),
     say: Callable[[str], None] = print,
-    launch: Launch = start_process,
 ) -> None:
     """Runs the steps that have no result yet, then writes the table of all there are.
 
@@ -106,7 +97,6 @@ def run_experiment(
         shard: The steps of one of several machines, (number from 1, count).
         results: Folder of the CSV file, the tables and the plot.
         say: Takes each line of progress.
-        launch: Begins a step's process.
 
     Raises:
         InputError: if a config, the shard, the store, or a folder or results with other settings are in the
@@ -130,7 +120,7 @@ def run_experiment(
     try:
         with Tracker.start(tracking, experiment.name, {}, {PARENT_TAG: experiment.name}, parent) as tracker:
             _share(plan, done, shared, tracker)
-            grid = _Grid(plan, pending, done, command, jobs, say, launch, tracker)
+            grid = _Grid(plan, pending, done, command, jobs, say, tracker)
             failed = grid.run(total)
             if tracking.enabled:
                 try:
@@ -188,7 +178,6 @@ class _Grid:
         command: str,
         jobs: int,
         say: Callable[[str], None],
-        launch: Launch,
         tracker: Tracker,
     ) -> None:
         self.plan = plan
@@ -196,11 +185,10 @@ class _Grid:
         self.done = done
         self.command = command
         self.jobs = jobs
-        self.launch = launch
         self.tracker = tracker
         self.bar = tqdm(disable=not sys.stderr.isatty(), smoothing=0, bar_format=BAR, dynamic_ncols=True)
         self.say = say if self.bar.disable else self.bar.write
-        self.running: dict[Process, tuple[list[Step], float, Provenance]] = {}
+        self.running: dict[subprocess.Popen[bytes], tuple[list[Step], float, Provenance]] = {}
         self.inherited = 0.0
         """Steps' worth of epochs that earlier sessions left behind."""
         self.failed: dict[str, Result] = {}
@@ -236,7 +224,7 @@ class _Grid:
             step.folder.mkdir(parents=True, exist_ok=True)
             if step.trained is None and not (step.folder / CONFIG).is_file():
                 write_settings(step.folder, step.config, Skeleton.load(step.config.skeleton))
-            process = self.launch(self._arguments(step), step, self.jobs - 1)
+            process = start_process(self._arguments(step), step, self.jobs - 1)
         except OSError as error:
             self._fail(group, provenance, f"cannot be run: {error}")
         else:
@@ -268,7 +256,7 @@ class _Grid:
             *options,
         ]
 
-    def _end(self, process: Process) -> None:
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Takes the result of a step that has ended, and begins the next of its group."""
         (step, *others), began, provenance = self.running.pop(process)
         status = process.poll()

@@ -46,28 +46,6 @@ OPERATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {"l1": _l1, "l2": _l2}
 
 
-def motion_encoding(pose: Tensor, interval: int, operator: str) -> Tensor:
-    """Pairwise motion encoding m(t, j) = S(t, j) * S(t + interval, j) of every joint (Eq. 1-3).
-
-    Args:
-        pose: root-relative positions S.
-        interval: frames between the two ends of a pair, at least 1.
-        operator: what ``*`` is: ``"subtraction"``, ``"inner"`` (product) or ``"cross"`` (product).
-
-    Shapes:
-        pose (batch, frames, joints, 3) -> (batch, frames - interval, joints, 3), or (..., 1) for the inner
-        product. No frames are left where the interval is not shorter than the sequence.
-
-    Raises:
-        InputError: if the operator is unknown, the interval is below 1, or the pose has another shape.
-    """
-    _check_choices("operator", (operator,), OPERATORS)
-    _check_intervals((interval,))
-    _check_pose(pose)
-    components = pose.movedim(-1, 0)
-    return OPERATORS[operator](components[:, :, :-interval], components[:, :, interval:]).movedim(0, -1)
-
-
 def mpjpe_loss(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mean Euclidean distance over batch, frames and joints: the reconstruction loss L_p.
 
@@ -91,7 +69,11 @@ def same(counts: Tensor) -> Tensor:
 
 
 class MotionLoss(nn.Module):
-    """Multiscale motion loss L_m: distance between the encodings of predicted and true motion (Eq. 4, 5).
+    """Multiscale motion loss L_m: distance between the encodings of predicted and true motion (Eq. 1-5).
+
+    The encoding of joint j's motion over an interval is m(t, j) = S(t, j) * S(t + interval, j) of its
+    root-relative positions S, where * is an operator. Subtraction at interval 1 makes it the derivative loss
+    of Hossain & Little (ECCV 2018).
 
     For every interval the distance between the encodings is averaged over batch, frames and joints, then the
     means are averaged over the intervals. The equations write sums; means keep the loss, and with it the
@@ -176,11 +158,6 @@ class MotionLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"operators={self.operators}, intervals={self.intervals}, distance={self.distance!r}"
-
-
-def derivative_loss(distance: str = "l1") -> MotionLoss:
-    """The derivative loss of Hossain & Little (ECCV 2018): subtraction at interval 1."""
-    return MotionLoss(operators=("subtraction",), intervals=(1,), distance=distance)
 
 
 class _Counted(NamedTuple):

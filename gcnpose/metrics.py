@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,15 @@ from gcnpose.errors import InputError
 
 PCK_THRESHOLD_MM = 150.0
 AUC_THRESHOLDS_MM = tuple(range(0, 151, 5))
-# Undefined, and then NaN, for sequences without two or three consecutive frames.
-STEP_METRICS = ("mpjve_mm", "acceleration_mm")
+
+
+class Mean(NamedTuple):
+    """A measure over a video, and what it weighs among those of other videos."""
+
+    value: float
+    """NaN where nothing was measured."""
+    weight: int
+    """Frames; 0 where nothing was measured."""
 
 
 def mpjpe_mm(predicted: Tensor, target: Tensor) -> Tensor:
@@ -171,31 +178,13 @@ def auc(predicted: Tensor, target: Tensor, joints: Sequence[int] | None = None) 
     return 100.0 * (1.0 - exceeded.to(errors.dtype) / len(thresholds)).mean(dim=-1)
 
 
-def sequence_metrics(
-    predicted: Tensor,
-    target: Tensor,
-    valid: Tensor | None = None,
-    pck_joints: Sequence[int] | None = None,
-) -> dict[str, float]:
-    """All measures of one video's whole sequence, as :func:`sequences_metrics` gives them of many.
-
-    Shapes:
-        predicted, target (frames, joints, 3); valid (frames,) bool
-
-    Raises:
-        InputError: if the shapes do not fit or no frame is to be scored.
-    """
-    (metrics,) = sequences_metrics(predicted, target, [len(predicted)], valid, pck_joints)
-    return metrics
-
-
 def sequences_metrics(
     predicted: Tensor,
     target: Tensor,
     lengths: Sequence[int],
     valid: Tensor | None = None,
     pck_joints: Sequence[int] | None = None,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Mean]]:
     """All measures of many videos' sequences, each averaged over its frames.
 
     The sequences lie one after the other, so that all their frames are measured at once.
@@ -209,8 +198,10 @@ def sequences_metrics(
 
     Returns:
         For each sequence ``mpjpe_mm``, ``p_mpjpe_mm``, ``n_mpjpe_mm``, ``mpjve_mm``, ``acceleration_mm``,
-        ``pck_150mm`` and ``auc`` (both in percent). ``mpjve_mm`` and ``acceleration_mm`` are NaN where the
-        sequence has no step or no acceleration, as with 1 or 2 frames; :func:`aggregate` leaves those out.
+        ``pck_150mm`` and ``auc`` (both in percent), each with the number of scored frames as its weight. The
+        weight of ``mpjve_mm`` and ``acceleration_mm`` is the number of frames on end that have as many steps
+        or accelerations as count: that of all scored frames where there is no gap between them, as in
+        published numbers; 0 where there is no step or no acceleration, as with 1 or 2 frames.
 
     Shapes:
         predicted, target (frames, joints, 3); valid (frames,) bool
@@ -247,11 +238,18 @@ def sequences_metrics(
         torch.stack([pad(column, (frames - len(column), 0)) for column in columns], dim=-1)
         for columns in zip(*measured.values(), strict=True)
     )
-    return [dict(zip(measured, row, strict=True)) for row in means_of_sequences(values, counted, lengths)]
+    fewer = [frames - len(column) for column, _ in measured.values()]  # steps than frames, without gaps
+    return [
+        {
+            name: Mean(mean.value, mean.weight + missing if mean.weight else 0)
+            for name, mean, missing in zip(measured, row, fewer, strict=True)
+        }
+        for row in means_of_sequences(values, counted, lengths)
+    ]
 
 
-def means_of_sequences(values: Tensor, counted: Tensor, lengths: Sequence[int]) -> list[list[float]]:
-    """Mean of each column over the frames that count, for each of the sequences; NaN where none counts.
+def means_of_sequences(values: Tensor, counted: Tensor, lengths: Sequence[int]) -> list[list[Mean]]:
+    """Mean of each column over the frames that count, for each of the sequences, with their number.
 
     Shapes:
         values, counted (frames, columns) -> [sequences][columns]
@@ -260,22 +258,21 @@ def means_of_sequences(values: Tensor, counted: Tensor, lengths: Sequence[int]) 
     sums, counts = (
         torch.stack([part.sum(dim=0) for part in column.split(list(lengths))]) for column in (values, counted)
     )
-    means: list[list[float]] = (sums / counts).tolist()
-    return means
+    return [
+        list(map(Mean, *row)) for row in zip((sums / counts).tolist(), counts.int().tolist(), strict=True)
+    ]
 
 
-def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
+def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, Mean]]]) -> dict[str, dict[str, Any]]:
     """Pools the measures of many videos as Human3.6M's evaluations do.
 
     Within an action the videos (subjects, takes, cameras) are weighted by their number of frames; the mean
-    over actions then gives every action the same weight, the mean over frames every frame. MPJVE and the
-    acceleration error are weighted by frames too, not by steps, as published numbers are. Videos in which
-    these alone are undefined (NaN) are left out of them, and so are actions in the mean over actions; where
-    nothing defines them they stay NaN. A NaN in any other measure is a fault of the prediction, which stays
-    visible in every mean.
+    over actions then gives every action the same weight, the mean over frames every frame. Videos in which
+    a measure has no weight are left out of it, and so are actions in the mean over actions; where nothing has
+    any it is NaN. Any other NaN is a fault of the prediction, which stays visible in every mean.
 
     Args:
-        sequences: action, number of scored frames, and :func:`sequence_metrics` of each video.
+        sequences: action, number of scored frames, and the measures of each video.
 
     Returns:
         ``{"mean_over_actions": {...}, "mean_over_frames": {...}, "per_action": {action: {...}}}``, with the
@@ -284,38 +281,39 @@ def aggregate(sequences: Iterable[tuple[str, int, Mapping[str, float]]]) -> dict
     Raises:
         InputError: if there is no sequence.
     """
-    actions: dict[str, list[tuple[int, Mapping[str, float]]]] = {}
+    actions: dict[str, list[tuple[int, Mapping[str, Mean]]]] = {}
     for action, frames, metrics in sequences:
         actions.setdefault(action, []).append((frames, metrics))
     if not actions:
         raise InputError("metrics: no sequence to aggregate")
-    per_action = {action: _weighted_means(videos) for action, videos in actions.items()}
+    videos_of = {action: [means for _, means in videos] for action, videos in actions.items()}
+    per_action = {action: _pooled(videos) for action, videos in videos_of.items()}
+    alike = [
+        {name: Mean(mean.value, min(mean.weight, 1)) for name, mean in means.items()}
+        for means in per_action.values()
+    ]
     return {
-        "mean_over_actions": _weighted_means([(1, means) for means in per_action.values()]),
-        "mean_over_frames": _weighted_means([video for videos in actions.values() for video in videos]),
+        "mean_over_actions": _values(_pooled(alike)),
+        "mean_over_frames": _values(_pooled([means for videos in videos_of.values() for means in videos])),
         "per_action": {
-            action: {**per_action[action], "frames": sum(frames for frames, _ in videos)}
+            action: {**_values(per_action[action]), "frames": sum(frames for frames, _ in videos)}
             for action, videos in actions.items()
         },
     }
 
 
-def _weighted_means(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    means = {}
-    for name in rows[0][1]:
-        counted = rows
-        if name in STEP_METRICS:
-            # No number where there is no step, which is not the same as a prediction that is none.
-            counted = [pair for pair in rows if not math.isnan(pair[1][name]) or _is_lost(pair[1])]
-        values = [(weight, row[name]) for weight, row in counted]
-        total = sum(weight for weight, _ in values)
-        means[name] = math.fsum(weight * value for weight, value in values) / total if total else math.nan
-    return means
+def _pooled(rows: Sequence[Mapping[str, Mean]]) -> dict[str, Mean]:
+    pooled = {}
+    for name in rows[0]:
+        counted = [row[name] for row in rows if row[name].weight]
+        total = sum(weight for _, weight in counted)
+        value = math.fsum(weight * value for value, weight in counted) / total if total else math.nan
+        pooled[name] = Mean(value, total)
+    return pooled
 
 
-def _is_lost(row: Mapping[str, float]) -> bool:
-    """Whether a metric of single poses is not a number."""
-    return any(math.isnan(value) for name, value in row.items() if name not in STEP_METRICS)
+def _values(means: Mapping[str, Mean]) -> dict[str, float]:
+    return {name: mean.value for name, mean in means.items()}
 
 
 def _poses(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,26 +40,39 @@ def rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(values[name], DECIMALS.get(name, 1)) for name in COLUMNS}
 
 
+def format_text(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Tables and what is to be said of them, for a terminal."""
+    return "\n".join([*(as_text(table) + "\n" for table in tables), *notes])
+
+
+def format_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """The same as Markdown."""
+    return "\n".join([*(_as_markdown(table) + "\n" for table in tables), *(f"- {note}" for note in notes)])
+
+
+def format_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """The same as LaTeX: a ``tabular`` for each table, no packages needed; the notes in comments."""
+    return "\n".join([*(_as_latex(table) + "\n" for table in tables), *(f"% {note}" for note in notes)])
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Table], Sequence[str]], str]] = {
+    ".md": format_markdown,
+    ".tex": format_latex,
+}
+"""By the suffix of a file."""
+SUFFIXES = (".json", *FORMATS)
+"""Of the files that :func:`write_report` writes."""
+
+
+def write_document(tables: Sequence[Table], notes: Sequence[str], path: Path) -> None:
+    """Writes tables and notes in the format of the file's suffix, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(FORMATS[path.suffix](tables, notes) + "\n", encoding="utf-8")
+
+
 def format_report(report: Mapping[str, Any]) -> str:
     """The report for a terminal."""
-    return "\n".join([*(as_text(table) + "\n" for table in _tables(report)), *_notes(report)])
-
-
-def format_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
-    notes = "\n".join(f"- {note}" for note in _notes(report))
-    return "\n".join([*(as_markdown(table) + "\n" for table in _tables(report)), notes])
-
-
-def format_latex(report: Mapping[str, Any]) -> str:
-    """The report as LaTeX: a ``tabular`` for each table, no packages needed; the rest in comments."""
-    notes = "\n".join(f"% {note}" for note in _notes(report))
-    return "\n".join([*(as_latex(table) + "\n" for table in _tables(report)), notes])
-
-
-_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {".md": format_markdown, ".tex": format_latex}
-SUFFIXES = (".json", *_FORMATS)
-"""Of the files that :func:`write_report` writes."""
+    return format_text(_tables(report), _notes(report))
 
 
 def write_report(report: Mapping[str, Any], path: Path) -> None:
@@ -71,9 +84,8 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
             CSV beside it. What is not defined, such as the MPJVE of one frame, is null in JSON and empty in
             CSV.
     """
-    if path.suffix in _FORMATS:
-        with replacing(path) as partial:
-            partial.write_text(_FORMATS[path.suffix](report) + "\n", encoding="utf-8")
+    if path.suffix in FORMATS:
+        write_document(_tables(report), _notes(report), path)
         return
     report = _defined(report)
     with replacing(path.with_suffix(".json")) as partial:
@@ -208,13 +220,13 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def as_markdown(table: Table) -> str:
+def _as_markdown(table: Table) -> str:
     rule = ["---", *["---:"] * (len(table.header) - 1)]
     lines = ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
     return "\n".join([f"**{table.title}**", "", *lines])
 
 
-def as_latex(table: Table) -> str:
+def _as_latex(table: Table) -> str:
     header, *rows = (
         " & ".join(cell.translate(_LATEX) for cell in row) for row in (table.header, *table.rows)
     )

@@ -18,7 +18,7 @@ from gcnpose.errors import InputError
 from gcnpose.experiment import Experiment, Metric, Plan, Step
 from gcnpose.files import replacing
 from gcnpose.protocols import PROTOCOLS
-from gcnpose.report import COLUMNS, DECIMALS, Table, as_latex, as_markdown, as_text, number
+from gcnpose.report import COLUMNS, DECIMALS, FORMATS, Table, number, write_document
 from gcnpose.tracking import environment
 
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -369,27 +369,12 @@ def make_notes(experiment: Experiment, entries: Sequence[Entry]) -> list[str]:
     return notes + ([experiment.notes] if experiment.notes else [])
 
 
-def format_text(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    return "\n".join([*(as_text(table) + "\n" for table in tables), *notes])
-
-
-def format_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    return "\n".join([*(as_markdown(table) + "\n" for table in tables), *(f"- {note}" for note in notes)])
-
-
-def format_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    return "\n".join([*(as_latex(table) + "\n" for table in tables), *(f"% {note}" for note in notes)])
-
-
 def write_tables(experiment: Experiment, entries: Sequence[Entry], folder: Path) -> list[Path]:
     """Writes the table in Markdown and LaTeX and, where there is a figure, the plot; all named as it is."""
     tables, notes = make_tables(experiment, entries), make_notes(experiment, entries)
-    texts = {".md": format_markdown(tables, notes), ".tex": format_latex(tables, notes)}
-    files = []
-    for suffix, text in texts.items():
-        files.append(folder / f"{experiment.name}{suffix}")
-        with replacing(files[-1]) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
+    files = [folder / f"{experiment.name}{suffix}" for suffix in FORMATS]
+    for file in files:
+        write_document(tables, notes, file)
     if any(not entry.result.failure for entry in entries):
         files.append(folder / f"{experiment.name}.png")
         _draw(experiment, entries, files[-1])

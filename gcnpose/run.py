@@ -53,7 +53,7 @@ from gcnpose.precision import doubts, settle
 from gcnpose.processes import ALONE, Processes
 from gcnpose.protocols import PROTOCOLS
 from gcnpose.report import format_report, write_report
-from gcnpose.scoring import evaluate_model, lift_once, log_report, profile
+from gcnpose.scoring import doubts_of_2d, evaluate_model, lift_once, log_report, profile
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 from gcnpose.training import Trainer
@@ -422,6 +422,14 @@ def _doubts(config: Config, device: torch.device, motion: MotionSet, views: View
         )
     if config.data.keypoints.noise.scale > 0 and all(clip.detected for clip in views.clips):
         yield "data.keypoints.noise: is for projected 2D; the motion has 2D of its own, which stays as it is"
+    yield from doubts_of_2d(views)
+    window = config.data.window
+    if short := [sequence for sequence in motion.sequences if len(sequence.positions) < window]:
+        yield (
+            f"{len(short)} of {len(motion.sequences)} sequences are shorter than data.window={window}, "
+            f"{short[0].subject}/{short[0].name} among them: each makes one window only, and the motion loss "
+            "leaves out intervals that are not shorter than it"
+        )
     if (share := views.share_outside()) > LARGEST_SHARE_OUTSIDE:
         yield (
             f"{share:.0%} of the joints lie outside the cameras' images: is the motion in metres and z up, "

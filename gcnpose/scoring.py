@@ -13,13 +13,12 @@ from torch import Tensor
 
 from gcnpose.build import build_device, build_motion, build_views
 from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
-from gcnpose.config import Config, config_from_dict, config_to_dict
+from gcnpose.config import Config, Method, config_from_dict, config_to_dict
 from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate
-from gcnpose.inference import lift_whole, lift_windows
-from gcnpose.inference.sequences import was_played_at
+from gcnpose.inference.sequences import lift_by, was_played_at
 from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
@@ -30,6 +29,10 @@ from gcnpose.refinement import refine
 from gcnpose.report import format_report
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
+
+LARGEST_KEYPOINTS_ERROR_PX = 30.0
+"""CPN's 2D of Human3.6M has 6. Of the embedded motion, 2D with left and right exchanged has 47, with joints
+in another order or by another camera 160."""
 
 
 @enough_memory()
@@ -58,13 +61,12 @@ def evaluate_checkpoint(
     say(
         f"{path}: epoch {content['epoch']}, {len(motion.sequences)} sequences of {', '.join(motion.subjects)}"
     )
-    for doubt in _doubts(content, config, motion, device):
+    views = build_views(config, motion)
+    for doubt in _doubts(content, config, motion, views, device):
         say(doubt)
     yardsticks = Yardsticks(**content["yardsticks"])
     refinement = restore_refinement(content, path)
-    report = evaluate_model(
-        config, model.to(device), build_views(config, motion), yardsticks, device, refinement
-    )
+    report = evaluate_model(config, model.to(device), views, yardsticks, device, refinement)
     say(format_report(report))
     log_scores(config, f"{config.name}-evaluation", {"checkpoint": str(path), **tags}, motion, report)
     return report
@@ -90,7 +92,7 @@ def draw_hardest(path: Path, overrides: Sequence[str], picture: Path, poses: int
     device = build_device(config)
     views = build_views(config, motion)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    lift = _lifts(config, model.to(device), views.skeleton)[config.evaluation.methods[0]]
+    lift = _lift(config, config.evaluation.methods[0], model.to(device), views.skeleton)
     refinement = restore_refinement(content, path)
     if refinement is not None:
         lift = refine(lift, refinement.to(device), views, config.refinement.root_depth)
@@ -134,9 +136,10 @@ def _restore(
 
 
 def _doubts(
-    content: Mapping[str, Any], config: Config, motion: MotionSet, device: torch.device
+    content: Mapping[str, Any], config: Config, motion: MotionSet, views: Views, device: torch.device
 ) -> Iterator[str]:
     """What makes one doubt that the score is of people whom the network has not seen, and of their motion."""
+    yield from doubts_of_2d(views)
     yield from doubts("evaluation.precision", config.evaluation.precision, device)
     data = content["config"]["data"]
     known = {*(data["train_subjects"] or ()), *(data["validation_subjects"] or ())}
@@ -149,6 +152,16 @@ def _doubts(
         yield (
             f"the motion has {fps:g} frames per second, the training's had {trained_at:g}: it is lifted so, "
             "while predict brings keypoints to the training's; MPJVE and acceleration are per frame"
+        )
+
+
+def doubts_of_2d(views: Views) -> Iterator[str]:
+    """What makes one doubt that the motion's own 2D belongs to its 3D."""
+    own = any(clip.detected for clip in views.clips)
+    if own and (error := views.keypoints_error_px()) > LARGEST_KEYPOINTS_ERROR_PX:
+        yield (
+            f"the motion's own 2D is {error:.0f} px from its projected 3D, in an image 1000 px wide: are "
+            f"these its cameras, and the joints of {views.skeleton.name}, in its order?"
         )
 
 
@@ -180,43 +193,34 @@ def log_scores(
         tracker.log_files(*files)
 
 
-def _lifts(config: Config, model: LiftingNetwork, skeleton: Skeleton) -> dict[str, Lift]:
-    """All ways to apply the network, by the names that the config has for them."""
-    settings, window = config.evaluation, config.data.window
-    flip, frames_at_once = settings.flip, settings.batch_size * window
-    ways: dict[str, Lift] = {
-        "windows": lambda inputs: lift_windows(
-            model, skeleton, inputs, window, settings.step, flip, settings.batch_size
-        ),
-        "whole": lambda inputs: lift_whole(model, skeleton, inputs, 1, flip, frames_at_once),
-        "shifts": lambda inputs: lift_whole(
-            model, skeleton, inputs, model.stride_product, flip, frames_at_once
-        ),
-    }
-    return {name: _in_precision(config, way) for name, way in ways.items()}
-
-
-def _in_precision(config: Config, way: Lift) -> Lift:
-    """The same in the precision of the evaluation, which is for lifting and not for what scores it."""
+def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skeleton) -> Lift:
+    """A way to apply the network, as the config says but for the method."""
+    settings, window, batch_size = config.evaluation, config.data.window, config.evaluation.batch_size
 
     def lift(inputs: list[Tensor]) -> list[Tensor]:
-        with autocast(config.evaluation.precision, inputs[0].device):
-            return way(inputs)
+        # The precision is for lifting and not for what scores it.
+        with autocast(settings.precision, inputs[0].device):
+            return lift_by(
+                method,
+                model,
+                skeleton,
+                inputs,
+                window,
+                settings.step,
+                settings.flip,
+                batch_size,
+                batch_size * window,
+            )
 
     return lift
 
 
 def lift_once(config: Config, model: LiftingNetwork, views: Views, device: torch.device) -> list[Tensor]:
     """Every clip in windows side by side, each frame lifted once; on the CPU."""
-    window, batch_size = config.data.window, config.evaluation.batch_size
+    once = replace(config.evaluation, step=config.data.window, flip=False)
+    lift = _lift(replace(config, evaluation=once), "windows", model, views.skeleton)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
-    way = _in_precision(
-        config,
-        lambda inputs: lift_windows(
-            model, views.skeleton, inputs, window, window, flip=False, batch_size=batch_size
-        ),
-    )
-    return [poses.cpu() for poses in way(inputs)]
+    return [poses.cpu() for poses in lift(inputs)]
 
 
 def evaluate_model(
@@ -238,11 +242,12 @@ def evaluate_model(
         refinement: Second stage, whose poses are scored first.
     """
     settings = config.evaluation
-    ways = _lifts(config, model, views.skeleton)
-    lifts: dict[str, Lift] = {method: ways[method] for method in settings.methods}
+    lifts: dict[str, Lift] = {
+        method: _lift(config, method, model, views.skeleton) for method in settings.methods
+    }
     if refinement is not None:
         first = settings.methods[0]
-        again = refine(ways[first], refinement.to(device), views, config.refinement.root_depth)
+        again = refine(lifts[first], refinement.to(device), views, config.refinement.root_depth)
         depth = ", with the true root depth" if config.refinement.root_depth == "ground_truth" else ""
         lifts = {f"{first}, refined{depth}": again, **lifts}
     protocol = PROTOCOLS[settings.protocol]

@@ -13,7 +13,7 @@ from gcnpose import evaluation
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.views import Clip, Views, fixed_views
 from gcnpose.evaluation import Yardsticks, evaluate, score, timed_score
-from gcnpose.metrics import aggregate, sequence_metrics
+from gcnpose.metrics import aggregate, sequences_metrics
 from gcnpose.skeleton import Skeleton
 from tests.motions import small_motion
 
@@ -104,6 +104,7 @@ def test_error_of_the_2d_is_a_mean_over_valid_frames() -> None:
     valid = torch.ones(300, dtype=torch.bool)
     valid[clips[1].rows] = torch.arange(clips[1].frames) < 20
     counts = (clips[0].frames, 20)
+    clips.append(Clip("A", "none valid", "three", "", clips[1].first + 20, 5, error_px=math.nan))
     views = dataclasses.replace(views, clips=clips, valid=valid)
     report = evaluate({"windows": perfect(views)}, views, "made up", Yardsticks.fit(views), CPU)
     assert report["keypoints_error_px"] == pytest.approx((counts[0] + 4 * 20) / sum(counts), abs=0.01)
@@ -190,7 +191,11 @@ def test_many_short_clips_are_scored_as_each_alone(device: str, monkeypatch: pyt
     lifted = [views.pose_3d[clip.rows] + 0.1 * torch.randn(clip.frames, 17, 3) for clip in clips]
     scored = score([poses.to(device) for poses in lifted], views)
     alone = [
-        (clip.action, int(valid.sum()), sequence_metrics(poses, views.pose_3d[clip.rows], valid))
+        (
+            clip.action,
+            int(valid.sum()),
+            *sequences_metrics(poses, views.pose_3d[clip.rows], [clip.frames], valid),
+        )
         for clip, poses in zip(clips, lifted, strict=True)
         if (valid := views.valid[clip.rows]).any()
     ]

@@ -89,9 +89,9 @@ def go(
 ) -> tuple[list[str], list[str]]:
     """Runs it; gives the steps that were run, and the lines that were said."""
     launch, said = launch or InProcess(), []
-    run_experiment(
-        experiment, "the command", results=folder / "results", say=said.append, launch=launch, **settings
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "start_process", launch)
+        run_experiment(experiment, "the command", results=folder / "results", say=said.append, **settings)
     return launch.steps, said
 
 
@@ -216,14 +216,15 @@ def test_evaluations_fail_with_their_training(tmp_path: Path) -> None:
     assert table(tmp_path)[0][2] == "failed"
 
 
-def test_a_killed_cell(tmp_path: Path) -> None:
+def test_a_killed_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = write(tmp_path, TRAINED[:1], rows=ROWS[1:])
 
     def kill(arguments: Sequence[str], step: Step, beside: int) -> Ended:
         return Ended(-signal.SIGKILL)
 
+    monkeypatch.setattr(grid, "start_process", kill)
     with pytest.raises(RunError, match=r"inner-2-seed0: ended by signal 9 \(SIGKILL\)$"):
-        run_experiment(experiment, "", results=tmp_path, say=lambda line: None, launch=kill)
+        run_experiment(experiment, "", results=tmp_path, say=lambda line: None)
 
 
 def test_a_cell_that_another_process_works_on(tmp_path: Path) -> None:
@@ -262,8 +263,9 @@ def test_an_interrupted_cell_goes_on(finished: Path, tmp_path: Path, monkeypatch
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell's script
     with monkeypatch.context() as stopping:
         stopping.setattr(grid._Grid, "_show", show)
+        stopping.setattr(grid, "start_process", start)
         with pytest.raises(RunError, match=r"^interrupted; the same command goes on$"):
-            run_experiment(experiment, "", results=tmp_path, say=lambda line: None, launch=start)
+            run_experiment(experiment, "", results=tmp_path, say=lambda line: None)
     assert signal.signal(signal.SIGINT, signal.default_int_handler) == signal.SIG_IGN
     assert "gcnpose: interrupted; `train --resume " in (folder / LOG).read_text()
     with run._alone_in(folder, ALONE):  # nothing runs there any more
@@ -418,13 +420,9 @@ def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     monkeypatch.setattr(grid._Grid, "_show", interrupt)
+    monkeypatch.setattr(grid, "start_process", lambda arguments, step, beside: Running(0))
     with pytest.raises(RunError, match=r"^interrupted"):
-        run_experiment(
-            *(experiment, "", 3),
-            results=tmp_path,
-            say=lambda line: None,
-            launch=lambda arguments, step, beside: Running(0),
-        )
+        run_experiment(experiment, "", 3, results=tmp_path, say=lambda line: None)
     assert signals == [signal.SIGINT] * 3
 
 
@@ -471,7 +469,8 @@ def test_the_time_left_after_an_interruption(tmp_path: Path, monkeypatch: pytest
     clock = iter([0.0, 60.0])
     monkeypatch.setattr(grid.time, "monotonic", lambda: next(clock))
     groups = [list(group) for group in plan.groups]
-    cells = grid._Grid(plan, groups, {}, "", 1, print, lambda *_: Ended(0), Tracker())
+    monkeypatch.setattr(grid, "start_process", lambda *_: Ended(0))
+    cells = grid._Grid(plan, groups, {}, "", 1, print, Tracker())
     folder = groups[0][0].folder
     folder.mkdir(parents=True)
     (folder / "history.csv").write_text("epoch\n1\n")
@@ -608,7 +607,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.chdir(tmp_path)
     write(tmp_path, TRAINED[:1])
     launch = InProcess()
-    monkeypatch.setattr(run_experiment, "__defaults__", (*run_experiment.__defaults__[:-1], launch))
+    monkeypatch.setattr(grid, "start_process", launch)
     Path("doc.md").write_text("<!-- grid -->\n<!-- end of grid -->\n")
     given = ["experiment", "grid.yaml", f"data.path={tmp_path}/motion.npz", "device=cpu", "loss.weight=2"]
     assert main([*given, "--insert", "doc.md"]) == 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gcnpose.errors import InputError
 from gcnpose.metrics import (
+    Mean,
     acceleration_error_mm,
     aggregate,
     auc,
@@ -18,7 +19,6 @@ from gcnpose.metrics import (
     n_mpjpe_mm,
     p_mpjpe_mm,
     pck,
-    sequence_metrics,
     sequences_metrics,
     velocity_error_mm,
 )
@@ -319,9 +319,15 @@ def test_gpu_agrees_where_matrix_products_may_be_rounded(monkeypatch):
 # One sequence
 
 
+def values(predicted: Tensor, target: Tensor, *settings) -> dict[str, float]:
+    """The measures of one sequence, without their weights."""
+    (measures,) = sequences_metrics(predicted, target, [len(predicted)], *settings)
+    return {name: mean.value for name, mean in measures.items()}
+
+
 def test_sequence_metrics_are_the_means_over_its_frames():
     predicted, target = pair(9, 17, error=0.08)
-    result = sequence_metrics(predicted, target, pck_joints=range(14))
+    result = values(predicted, target, None, range(14))
     assert list(result) == NAMES
     expected = {
         "mpjpe_mm": mpjpe_mm(predicted, target),
@@ -339,7 +345,7 @@ def test_frames_that_are_not_valid_do_not_count():
     predicted, target = pair(9, 17, error=0.08)
     valid = torch.tensor([1, 1, 1, 0, 1, 1, 0, 0, 1], dtype=torch.bool)
     predicted[~valid], target[~valid] = math.nan, -1e6
-    result = sequence_metrics(predicted, target, valid)
+    result = values(predicted, target, valid)
     names = ["mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck_150mm", "auc"]
     for name, metric in zip(names, PER_FRAME, strict=True):
         assert result[name] == pytest.approx(metric(predicted[valid], target[valid]).mean().item())
@@ -359,33 +365,46 @@ def test_many_sequences_are_measured_as_each_alone():
     first = 0
     for length, metrics in zip(lengths, together, strict=True):
         rows = slice(first, first + length)
-        alone = sequence_metrics(predicted[rows], target[rows], valid[rows], [3, 0, 16])
-        assert metrics == pytest.approx(alone, nan_ok=True)
+        (alone,) = sequences_metrics(predicted[rows], target[rows], [length], valid[rows], [3, 0, 16])
+        for name, mean in metrics.items():
+            assert mean == pytest.approx(alone[name], nan_ok=True)
         first += length
-    assert valid[30] and math.isnan(together[3]["mpjpe_mm"])
-    assert not math.isnan(together[4]["acceleration_mm"])
+    assert valid[30] and math.isnan(together[3]["mpjpe_mm"].value)
+    assert not math.isnan(together[4]["acceleration_mm"].value)
+
+
+def test_steps_weigh_as_many_frames_as_have_them_on_end():
+    """A sequence without gaps, one with a gap in the middle, one of frames that stand alone."""
+    predicted, target = pair(27, 17)
+    valid = torch.ones(27, dtype=torch.bool)
+    valid[[0, 8, 13, 19, 21, 23, 24, 26]] = False
+    whole, gap, alone = sequences_metrics(predicted, target, [9, 9, 9], valid)
+    assert [whole[name].weight for name in ("mpjpe_mm", "mpjve_mm", "acceleration_mm")] == [7, 7, 7]
+    # Of eight frames, 9 to 12 and 14 to 17: six steps and four accelerations.
+    assert [gap[name].weight for name in ("mpjpe_mm", "mpjve_mm", "acceleration_mm")] == [8, 7, 6]
+    assert [alone[name].weight for name in ("mpjpe_mm", "mpjve_mm", "acceleration_mm")] == [4, 0, 0]
 
 
 def test_sequences_of_one_and_two_frames():
     predicted, target = pair(2, 17)
-    two = sequence_metrics(predicted, target)
+    two = values(predicted, target)
     assert [name for name in NAMES if math.isnan(two[name])] == ["acceleration_mm"]
-    one = sequence_metrics(predicted[:1], target[:1])
+    one = values(predicted[:1], target[:1])
     assert [name for name in NAMES if math.isnan(one[name])] == ["mpjve_mm", "acceleration_mm"]
 
 
 def test_sequence_errors():
     predicted, target = pair(4, 17)
     with pytest.raises(InputError, match=r"expected sequences \(frames, joints, 3\), got \(1, 4, 17, 3\)"):
-        sequence_metrics(predicted[None], target[None])
+        sequences_metrics(predicted[None], target[None], [4])
     with pytest.raises(InputError, match="none of the sequence's 0 frames is to be scored"):
-        sequence_metrics(predicted[:0], target[:0])
+        sequences_metrics(predicted[:0], target[:0], [0])
     with pytest.raises(InputError, match="none of the sequence's 4 frames is to be scored"):
-        sequence_metrics(predicted, target, torch.zeros(4, dtype=torch.bool))
+        sequences_metrics(predicted, target, [4], torch.zeros(4, dtype=torch.bool))
     with pytest.raises(InputError, match=r"expected 4 bools as valid, got torch.int64 \(4,\)"):
-        sequence_metrics(predicted, target, torch.ones(4, dtype=torch.int64))
+        sequences_metrics(predicted, target, [4], torch.ones(4, dtype=torch.int64))
     with pytest.raises(InputError, match=r"expected 4 bools as valid, got torch.bool \(3,\)"):
-        sequence_metrics(predicted, target, torch.ones(3, dtype=torch.bool))
+        sequences_metrics(predicted, target, [4], torch.ones(3, dtype=torch.bool))
     with pytest.raises(InputError, match="expected 5 frames of 2 sequences, got 4"):
         sequences_metrics(predicted, target, [2, 3])
     with pytest.raises(InputError, match="none of the sequence's 0 frames is to be scored"):
@@ -398,28 +417,30 @@ def test_sequence_errors():
 def test_aggregate_by_hand():
     result = aggregate(
         [
-            ("Walking", 100, {"mpjpe_mm": 10.0, "mpjve_mm": 1.0}),
-            ("Sitting", 50, {"mpjpe_mm": 40.0, "mpjve_mm": 4.0}),
-            ("Walking", 300, {"mpjpe_mm": 30.0, "mpjve_mm": 3.0}),
+            ("Walking", 100, {"mpjpe_mm": Mean(10.0, 100), "mpjve_mm": Mean(1.0, 100)}),
+            ("Sitting", 50, {"mpjpe_mm": Mean(40.0, 50), "mpjve_mm": Mean(4.0, 50)}),
+            ("Walking", 300, {"mpjpe_mm": Mean(30.0, 300), "mpjve_mm": Mean(3.0, 60)}),
         ]
     )
     # Walking (100 * 10 + 300 * 30) / 400 = 25; actions (25 + 40) / 2; frames (1000 + 9000 + 2000) / 450.
-    # MPJVE is weighted by the same numbers of frames, so it is a tenth throughout.
+    # MPJVE: (100 * 1 + 60 * 3) / 160 = 1.75; (1.75 + 4) / 2; (100 + 180 + 200) / 210.
     assert result == {
-        "mean_over_actions": {"mpjpe_mm": pytest.approx(32.5), "mpjve_mm": pytest.approx(3.25)},
-        "mean_over_frames": {"mpjpe_mm": pytest.approx(80 / 3), "mpjve_mm": pytest.approx(8 / 3)},
+        "mean_over_actions": {"mpjpe_mm": pytest.approx(32.5), "mpjve_mm": pytest.approx(2.875)},
+        "mean_over_frames": {"mpjpe_mm": pytest.approx(80 / 3), "mpjve_mm": pytest.approx(480 / 210)},
         "per_action": {
-            "Walking": {"mpjpe_mm": pytest.approx(25), "mpjve_mm": pytest.approx(2.5), "frames": 400},
+            "Walking": {"mpjpe_mm": pytest.approx(25), "mpjve_mm": pytest.approx(1.75), "frames": 400},
             "Sitting": {"mpjpe_mm": pytest.approx(40), "mpjve_mm": pytest.approx(4), "frames": 50},
         },
     }
 
 
 def test_aggregate_leaves_undefined_velocities_out():
-    undefined = {"mpjpe_mm": 90.0, "mpjve_mm": math.nan, "acceleration_mm": math.nan}
+    none = Mean(math.nan, 0)
+    undefined = {"mpjpe_mm": Mean(90.0, 1), "mpjve_mm": none, "acceleration_mm": none}
+    some = {"mpjpe_mm": Mean(10.0, 100), "mpjve_mm": Mean(1.0, 100), "acceleration_mm": none}
     result = aggregate(
         [
-            ("Walking", 100, {"mpjpe_mm": 10.0, "mpjve_mm": 1.0, "acceleration_mm": math.nan}),
+            ("Walking", 100, some),
             ("Walking", 1, undefined),
             ("Posing", 1, undefined),
         ]
@@ -434,13 +455,15 @@ def test_aggregate_leaves_undefined_velocities_out():
 
 def test_aggregate_shows_a_prediction_without_velocity_that_is_not_a_number():
     """Not to be taken for one that has no steps."""
-    lost = {"mpjpe_mm": math.nan, "mpjve_mm": math.nan}
-    result = aggregate([("Walking", 2, {"mpjpe_mm": 1.0, "mpjve_mm": 1.0}), ("Walking", 2, lost)])
+    result = aggregate(
+        [("Walking", 2, {"mpjve_mm": Mean(1.0, 2)}), ("Walking", 2, {"mpjve_mm": Mean(math.nan, 2)})]
+    )
     assert math.isnan(result["mean_over_frames"]["mpjve_mm"])
 
 
 def test_aggregate_shows_a_prediction_that_is_not_a_number():
-    result = aggregate([("Walking", 2, {"mpjpe_mm": math.nan}), ("Sitting", 2, {"mpjpe_mm": 1.0})])
+    lost, there = Mean(math.nan, 2), Mean(1.0, 2)
+    result = aggregate([("Walking", 2, {"mpjpe_mm": lost}), ("Sitting", 2, {"mpjpe_mm": there})])
     assert math.isnan(result["mean_over_actions"]["mpjpe_mm"])
     assert math.isnan(result["mean_over_frames"]["mpjpe_mm"])
     assert result["per_action"]["Sitting"]["mpjpe_mm"] == 1.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gcnpose.config import Protocol as ProtocolName
+from gcnpose.config import ProtocolName
 from gcnpose.data.views import Clip, Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import score

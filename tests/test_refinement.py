@@ -77,6 +77,20 @@ def test_learns_whom_to_trust(views: Views) -> None:
     assert torch.equal(refinement.layers[0].weight, again.layers[0].weight)
 
 
+def test_what_it_learns_of_one_side_it_knows_of_the_other(views: Views) -> None:
+    """A first stage that is off on the right of the body, then one that is off on the left."""
+
+    def off(side: int) -> list[torch.Tensor]:
+        offset = torch.zeros(17, 3)
+        offset[[views.skeleton.index(pair[side]) for pair in views.skeleton.mirror], :2] = 0.2
+        return [poses + offset for poses in truth(views)]
+
+    refinement = train_refinement(views, off(1), CONFIG, seed=0, device=CPU)
+    refined = refine(lambda _: off(0), refinement, views, "ground_truth")([])
+    before, after = (mpjpe_mm(torch.cat(found), views.pose_3d).mean() for found in (off(0), refined))
+    assert after < 0.2 * before
+
+
 def test_frames_that_are_not_valid_teach_nothing(views: Views) -> None:
     valid = torch.arange(len(views.pose_3d)) % 3 > 0
     spoilt = torch.where(valid[:, None, None], views.pose_3d, torch.nan)

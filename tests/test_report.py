@@ -21,7 +21,7 @@ from gcnpose.data.views import Views, fixed_views
 from gcnpose.evaluation import Yardsticks, evaluate
 from gcnpose.protocols import H36M_COLUMNS, PROTOCOLS
 from gcnpose.published import published_rows
-from gcnpose.report import format_latex, format_markdown, format_report, write_report
+from gcnpose.report import format_report, write_report
 from gcnpose.skeleton import Skeleton
 
 CPU = torch.device("cpu")
@@ -261,22 +261,20 @@ def test_headline_is_rounded_as_it_is_quoted() -> None:
 
 
 def test_markdown(tmp_path: Path) -> None:
-    report = protocol_report("h36m")
-    lines = format_markdown(report).splitlines()
+    write_report(protocol_report("h36m"), tmp_path / "scores.md")
+    lines = (tmp_path / "scores.md").read_text().splitlines()
     start = lines.index("**MPJPE, mm, beside the paper's Table 7 (ground-truth 2D)**")
     assert lines[start + 2] == "|  | " + " | ".join([*H36M_COLUMNS.values(), "Ave."]) + " |"
     assert lines[start + 3] == "| --- |" + " ---: |" * 16
     assert lines[start + 4].startswith("| Pavlakos [25] | ")
     assert {line.count("|") for line in lines if line.startswith("|")} == {9, 18}
     assert any(line.startswith("- protocol h36m: ") for line in lines)
-    write_report(report, tmp_path / "scores.md")
-    assert (tmp_path / "scores.md").read_text() == format_markdown(report) + "\n"
     assert [path.name for path in tmp_path.iterdir()] == ["scores.md"]
 
 
 def test_latex(tmp_path: Path) -> None:
-    report = protocol_report("mpi-inf-3dhp")
-    lines = format_latex(report).splitlines()
+    write_report(protocol_report("mpi-inf-3dhp"), tmp_path / "scores.tex")
+    lines = (tmp_path / "scores.tex").read_text().splitlines()
     assert lines.count("\\begin{tabular}{lrrr}") == lines.count("\\begin{tabular}{lrrrrrrr}") == 1
     assert " & PCK \\% & AUC \\% & MPJPE \\\\" in lines
     assert "UGCN & 86.9 & 62.1 & 68.1 \\\\" in lines
@@ -285,8 +283,6 @@ def test_latex(tmp_path: Path) -> None:
     for line in lines:
         text = re.sub(r"\\[%_]", "", line)
         assert line.startswith("%") or not any(character in text for character in "%_#$"), line
-    write_report(report, tmp_path / "scores.tex")
-    assert (tmp_path / "scores.tex").read_text() == format_latex(report) + "\n"
 
 
 def test_a_report_of_other_subjects_says_so() -> None:

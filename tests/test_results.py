@@ -14,6 +14,7 @@ import pytest
 from gcnpose.config import Config
 from gcnpose.errors import InputError
 from gcnpose.experiment import Column, Experiment, Row, Step, load_experiment
+from gcnpose.report import format_latex, format_markdown, format_text
 from gcnpose.results import (
     METRICS,
     Entry,
@@ -21,9 +22,6 @@ from gcnpose.results import (
     Result,
     dump_result,
     failure,
-    format_latex,
-    format_markdown,
-    format_text,
     insert_table,
     make_notes,
     make_tables,

@@ -17,9 +17,9 @@ import torch
 from gcnpose import run
 from gcnpose.checkpoint import BEST, load_checkpoint, restore_model, save_checkpoint
 from gcnpose.config import load_config
-from gcnpose.data.camera import h36m_rig
+from gcnpose.data.camera import denormalize_screen, h36m_rig
 from gcnpose.data.synthetic import make_motion
-from gcnpose.data.views import Views
+from gcnpose.data.views import Views, fixed_views
 from gcnpose.data.windows import DrawnWindows
 from gcnpose.errors import InputError, RunError
 from gcnpose.processes import ALONE
@@ -595,6 +595,37 @@ def test_joints_that_are_not_the_skeletons(tmp_path: Path) -> None:
         said[skeleton] = [line for line in lines if "change their length" in line]
     assert said["h36m17"] == []
     assert said["coco17"][0].endswith("and more: are these the joints of coco17, in its order?")
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_2d_that_is_not_of_the_3d(mirrored: bool, tmp_path: Path) -> None:
+    """Left and right exchanged in all of it, and training as well as evaluation says so."""
+    motion, camera = small_motion(), h36m_rig()[0]
+    motion = dataclasses.replace(motion, cameras={subject: [camera] for subject in motion.subjects})
+    seen_2d = fixed_views(motion, [camera], seed=0)
+    sequences = []
+    for sequence, clip in zip(motion.sequences, seen_2d.clips, strict=True):
+        pixels = denormalize_screen(seen_2d.keypoints_2d[clip.rows], camera.width, camera.height).numpy()
+        own = pixels[:, motion.skeleton.mirror_indices] if mirrored else pixels
+        sequences.append(dataclasses.replace(sequence, keypoints_2d={camera.name: own}))
+    dataclasses.replace(motion, sequences=sequences).save(tmp_path / "seen.npz")
+    lines: list[str] = []
+    given = [*seen("fixed"), f"data.path={tmp_path}/seen.npz", "train.epochs=1"]
+    folder = train(small_config(tmp_path, *given), lines.append)
+    evaluate_checkpoint(folder, [], lines.append)
+    told = [line for line in lines if "its cameras, and the joints of h36m17, in its order?" in line]
+    assert len(told) == 2 * mirrored
+
+
+def test_sequences_that_are_shorter_than_a_window(tmp_path: Path) -> None:
+    said = []
+    for frames in (15, 16):
+        lines: list[str] = []
+        config = small_config(tmp_path, "train.epochs=1", "train.batch_size=1", frames=(frames, 40, 40))
+        train(config, lines.append)
+        said.append([line for line in lines if "shorter than data.window" in line])
+    assert said[0][0].startswith("1 of 1 sequences are shorter than data.window=16, A/swing 1 among them: ")
+    assert said[1] == []
 
 
 def test_motion_that_is_not_where_the_cameras_look(tmp_path: Path) -> None:

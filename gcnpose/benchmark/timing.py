@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from gcnpose.config import TrackingConfig
 from gcnpose.errors import InputError, RunError
 from gcnpose.evaluation import synchronize
 from gcnpose.files import replacing
+from gcnpose.memory import free_memory
 from gcnpose.report import Table, as_text
 from gcnpose.tracking import Tracker, environment
 
@@ -99,8 +99,8 @@ def sweep(
 ) -> None:
     """Measures size after size into the result, and fits how the cost grows.
 
-    Sizes that would take too long, or more than half of a CPU's memory, are left out with a note: both are
-    reckoned from the size before, in proportion. So are sizes at which a GPU's memory runs out.
+    Sizes that would take too long, or more than half of the free RAM on a CPU, are left out with a note: both
+    are reckoned from the size before, in proportion. So are sizes at which a GPU's memory runs out.
 
     Args:
         result: Gets rows, growth and notes.
@@ -133,12 +133,8 @@ def sweep(
 
 
 def is_too_much(kept_mb: float, device: torch.device) -> bool:
-    """Whether that is more than half of a CPU's memory; a GPU says so itself."""
-    return device.type == "cpu" and kept_mb > _memory_mb() / 2
-
-
-def _memory_mb() -> float:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """Whether that is more than half of the free RAM, on a CPU; a GPU says so itself."""
+    return device.type == "cpu" and kept_mb * 1e6 > free_memory() / 2
 
 
 def timed(call: Callable[[], object], device: torch.device) -> float:

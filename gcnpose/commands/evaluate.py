@@ -14,7 +14,7 @@ from gcnpose.commands.common import (
     say,
     tags_of,
 )
-from gcnpose.config import Protocol
+from gcnpose.config import ProtocolName
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=get_args(Protocol),
+        choices=get_args(ProtocolName),
         help="what counts and how it is averaged; short for evaluation.protocol=...",
     )
     parser.add_argument(

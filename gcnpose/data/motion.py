@@ -437,8 +437,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         text = sidecar.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{sidecar.name} beside it cannot be read: {error}") from error
-    content = _parse_json(f"{sidecar.name} beside it", text)
+        raise InputError(f"{sidecar} cannot be read: {error}") from error
+    content = _parse_json(str(sidecar), text)
     return {key: content[key] for key in ("fps", "units", "up", "splits") if key in content}
 
 

@@ -85,6 +85,11 @@ class Views:
             outside += int((places.abs() > 1).any(dim=-1).sum())
         return outside / self.keypoints_2d[..., 0].numel()
 
+    def keypoints_error_px(self) -> float:
+        """Mean distance of the 2D from the projected truth in valid frames, pixels of an image 1000 wide."""
+        frames = [(clip, int(self.valid[clip.rows].sum())) for clip in self.clips]
+        return sum(clip.error_px * count for clip, count in frames if count) / sum(c for _, c in frames)
+
 
 def fixed_views(
     motion: MotionSet,

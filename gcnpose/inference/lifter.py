@@ -16,7 +16,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinemen
 from gcnpose.config import Config, Method, Precision
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
-from gcnpose.inference.sequences import lift, lift_whole, lift_windows, resample, was_played_at
+from gcnpose.inference.sequences import lift, lift_by, resample, was_played_at
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
@@ -247,20 +247,18 @@ class Lifter:
         """
         windows = _WINDOWS_AT_ONCE.get(self.device.type, _WINDOWS_AT_ONCE_ELSEWHERE)
         with autocast(self.precision, self.device):
-            if self.method == "windows":
-                (lifted,) = lift_windows(
-                    self.model, self.skeleton, [sequence], self.window, self.step, self.flip, windows
-                )
-            else:
-                (lifted,) = lift_whole(
-                    self.model,
-                    self.skeleton,
-                    [sequence],
-                    self.model.stride_product if self.method == "shifts" else 1,
-                    self.flip,
-                    4 * windows * self.window,
-                    self.model.reach,
-                )
+            (lifted,) = lift_by(
+                self.method,
+                self.model,
+                self.skeleton,
+                [sequence],
+                self.window,
+                self.step,
+                self.flip,
+                windows,
+                4 * windows * self.window,
+                self.model.reach,
+            )
         return lifted.float().cpu().numpy()
 
     @torch.inference_mode()

@@ -8,8 +8,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcnpose.config import Method
 from gcnpose.data.windows import window_starts
+from gcnpose.nn import LiftingNetwork
 from gcnpose.skeleton import Skeleton
+
+
+def lift_by(
+    method: Method,
+    model: LiftingNetwork,
+    skeleton: Skeleton,
+    sequences: Sequence[Tensor],
+    window: int,
+    step: int,
+    flip: bool,
+    batch_size: int,
+    frames_at_once: int,
+    reach: int | None = None,
+) -> list[Tensor]:
+    """3D of whole sequences by the method of a name, whose arguments are those that it takes.
+
+    ``"windows"`` is :func:`lift_windows`; ``"whole"`` and ``"shifts"`` are :func:`lift_whole` in one pass and
+    in one per phase of the network's strides.
+    """
+    if method == "windows":
+        return lift_windows(model, skeleton, sequences, window, step, flip, batch_size)
+    shifts = model.stride_product if method == "shifts" else 1
+    return lift_whole(model, skeleton, sequences, shifts, flip, frames_at_once, reach)
 
 
 @torch.inference_mode()

@@ -110,9 +110,9 @@ class Tracker:
         self._log_settings({}, tags)
 
     @_harmless
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs numbers of one step. NaN is kept; MLflow stores infinity as the largest float."""
-        self._log_points([(name, value, step or 0) for name, value in metrics.items()])
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Logs numbers that belong to no step. NaN is kept; MLflow stores infinity as the largest float."""
+        self._log_points([(name, value, 0) for name, value in metrics.items()])
 
     @_harmless
     def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str) -> None:

@@ -17,7 +17,7 @@ from gcnpose.data.draws import Draws
 from gcnpose.data.views import Views, fixed_views
 from gcnpose.data.windows import FixedWindows
 from gcnpose.errors import InputError, RunError
-from gcnpose.metrics import sequence_metrics
+from gcnpose.metrics import sequences_metrics
 from gcnpose.skeleton import Skeleton
 from tests.motions import small_motion
 
@@ -130,8 +130,9 @@ def test_epochs_that_cannot_be(share: float, batch_size: int, workers: int, mess
 def test_the_loop_has_the_metrics() -> None:
     target = np.random.default_rng(0).normal(0, 0.3, (7, 17, 3)).astype(np.float32)
     predicted = target + np.random.default_rng(1).normal(0, 0.1, (7, 17, 3)).astype(np.float32)
-    ours = sequence_metrics(torch.from_numpy(predicted), torch.from_numpy(target))
-    assert loop_over_frames(predicted, target) == pytest.approx(ours, rel=1e-4)
+    (ours,) = sequences_metrics(torch.from_numpy(predicted), torch.from_numpy(target), [7])
+    expected = {name: mean.value for name, mean in ours.items()}
+    assert loop_over_frames(predicted, target) == pytest.approx(expected, rel=1e-4)
 
 
 def test_all_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_sizes_that_would_need_too_much_memory_are_left_out(monkeypatch: pytest.
     def measure(n: int) -> list[Row]:
         return [{**row, "kept MB": 30.0 * n} for row in rows_of({"a": 1}, 1, "steps")]
 
-    monkeypatch.setattr(timing, "_memory_mb", lambda: 10_000)
+    monkeypatch.setattr(timing, "free_memory", lambda: 10_000 * 10**6)
     assert swept(measure).notes == ["n 1000 and above left out: it would keep 30000 MB in memory"]
 
     def too_large(n: int) -> list[Row]:

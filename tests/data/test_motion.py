@@ -470,7 +470,7 @@ def test_a_skeleton_without_bones_changes_nothing(skeleton):
 def test_splits_json_that_is_not_json(tmp_path, skeleton):
     path = write(tmp_path / "m.npz", S1__a=poses(2))
     (tmp_path / "splits.json").write_text("{")
-    assert load_error(path, skeleton=skeleton).startswith("splits.json beside it is not JSON")
+    assert load_error(path, skeleton=skeleton).startswith(f"{tmp_path / 'splits.json'} is not JSON")
 
 
 def test_flat_file_without_skeleton_or_fps(tmp_path, skeleton):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -113,6 +114,13 @@ def test_drawn_windows_are_the_motion_seen_from_somewhere(drawn_cameras: bool) -
     assert batch.keypoints_2d.abs().max() < 1.5
 
 
+def test_people_are_turned_all_around() -> None:
+    """The direction from the root to the head, of a window before one camera, fills the whole circle."""
+    batch = drawn(rig=Rig.from_cameras(h36m_rig()[:1])).batch(torch.zeros(800, dtype=torch.long), draws(800))
+    x, _, z = batch.pose_3d[:, 0, SKELETON.index("head")].T
+    assert torch.histc(torch.atan2(z, x), 8, -math.pi, math.pi).min() > 60
+
+
 def test_keypoints_are_the_projection_of_the_pose() -> None:
     """2D offsets from the root times depth over focal length are the 3D's x and y: one unknown depth per
     frame."""
@@ -166,6 +174,14 @@ def test_drawn_cameras_do_not_look_at_invalid_frames() -> None:
     elsewhere = drawn(motion=motion, drawn_cameras=True).batch(torch.arange(2), draws(2))
     valid = where_they_are.valid
     torch.testing.assert_close(elsewhere.keypoints_2d[valid], where_they_are.keypoints_2d[valid])
+
+
+def test_drawn_cameras_have_somewhere_to_look_where_no_frame_is_valid() -> None:
+    motion = small_motion((40, 20, 33))
+    motion.sequences[0] = dataclasses.replace(motion.sequences[0], valid=np.arange(40) >= 30)
+    batch = drawn(motion=motion, drawn_cameras=True).batch(torch.tensor([0]), draws(1))
+    assert not batch.valid.any()
+    assert batch.keypoints_2d.isfinite().all()
 
 
 def test_nothing_is_played_from_an_invalid_frame() -> None:
@@ -226,6 +242,14 @@ def test_bone_scaling_changes_lengths_and_keeps_directions() -> None:
     length = dict(zip(child.tolist(), factors[0, 0].tolist(), strict=True))
     for left, right in SKELETON.mirror:
         assert length[SKELETON.index(left)] == pytest.approx(length[SKELETON.index(right)], abs=1e-4)
+
+
+def test_bones_are_at_most_two_deviations_longer_or_shorter() -> None:
+    pose = torch.from_numpy(small_motion().sequences[0].positions)[None, :1].repeat(300, 1, 1, 1)
+    scaled = BoneScaling(SKELETON, bone_scale=0.1, body_scale=0.0, device=CPU).apply(pose, draws(len(pose)))
+    factors = bone_lengths(scaled) / bone_lengths(pose)
+    assert factors.min().item() == pytest.approx(0.8, abs=1e-4)
+    assert factors.max().item() == pytest.approx(1.2, abs=1e-4)
 
 
 def test_body_scale_scales_the_world() -> None:

@@ -5,7 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from gcnpose.nn import AGFormer
-from gcnpose.nn.agformer import DualStreamLayer, SpatialAttention, TemporalAttention
+from gcnpose.nn.agformer import (
+    DualStreamLayer,
+    GraphMixer,
+    MixerBlock,
+    SpatialAttention,
+    TemporalAttention,
+)
 from gcnpose.skeleton import Skeleton
 from tests.motions import past_the_beginning
 
@@ -67,6 +73,16 @@ def test_temporal_attention_equals_loops(frames: int) -> None:
         ]
     )
     torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_block_adds_to_what_it_is_given() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 17, 8)
+    mixer = GraphMixer(nn.Linear(8, 8), 8).eval()
+    torch.testing.assert_close(mixer(x), (x + mixer.norm(mixer.convolution(x))).clamp(min=0))
+    block = MixerBlock(nn.Linear(8, 8), 8, dropout=0.0)
+    mixed = x + block.mixer(block.mixer_norm(x))
+    torch.testing.assert_close(block(x), mixed + block.layers(mixed))
 
 
 def test_streams_are_fused_half_and_half_at_first_and_by_choice_then() -> None:

@@ -49,7 +49,7 @@ def test_parameters_and_tags_are_logged(tracking_uri: str) -> None:
 
 def test_metrics_and_curves_are_logged(tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
     with Tracker.start(config(tracking_uri), "curves", {}) as tracker:
-        tracker.log_metrics({"val/mpjpe_mm": 61.5, "lost": math.nan, "endless": math.inf}, step=3)
+        tracker.log_metrics({"val/mpjpe_mm": 61.5, "lost": math.nan, "endless": math.inf})
         tracker.log_metrics({"test/Sit down (2)//mpjpe_mm": float(torch.tensor(2.5))})
         tracker.log_history([{"step": step, "loss": step / 2, "rate": 0.1} for step in range(600)], "step")
         tracker.log_history([], "step")
@@ -61,7 +61,7 @@ def test_metrics_and_curves_are_logged(tracking_uri: str, caplog: pytest.LogCapt
     assert math.isnan(metrics["lost"])
     assert metrics["endless"] == sys.float_info.max
     assert metrics["test/Sit down _2_/mpjpe_mm"] == 2.5
-    assert [point.step for point in store.get_metric_history(tracker.run_id, "lost")] == [3]
+    assert [point.step for point in store.get_metric_history(tracker.run_id, "lost")] == [0]
     curve = store.get_metric_history(tracker.run_id, "loss")
     assert sorted((point.step, point.value) for point in curve) == [(step, step / 2) for step in range(600)]
 
@@ -128,11 +128,11 @@ def test_the_run_ends_as_the_training_did(
 def test_a_run_is_resumed(tracking_uri: str, caplog: pytest.LogCaptureFixture) -> None:
     store = client(tracking_uri)
     with Tracker.start(config(tracking_uri), "long", {"epochs": 2}) as first:
-        first.log_metrics({"loss": 1.0}, step=1)
+        first.log_history([{"step": 1, "loss": 1.0}], "step")
     assert first.run_id is not None
     with Tracker.start(config(tracking_uri), "long", {"epochs": 3}, run_id=first.run_id) as second:
         assert store.get_run(first.run_id).info.status == "RUNNING"
-        second.log_metrics({"loss": 0.5}, step=2)
+        second.log_history([{"step": 2, "loss": 0.5}], "step")
     assert second.run_id == first.run_id
     assert messages(caplog) == []
     run = store.get_run(first.run_id)
@@ -195,8 +195,8 @@ def run_without(uri: str, caplog: pytest.LogCaptureFixture) -> str:
     """The one warning of a run whose store cannot be used from the start."""
     with Tracker.start(config(uri, system_metrics=True), "run", {"epochs": 2}) as tracker:
         assert tracker.run_id is None
-        for step in range(3):
-            tracker.log_metrics({"loss": 1.0}, step)
+        for _ in range(3):
+            tracker.log_metrics({"loss": 1.0})
         tracker.log_table({"a": [1]}, "a.json")
     (message,) = messages(caplog)
     return message
@@ -241,14 +241,14 @@ def test_a_server_that_dies_midway_costs_one_warning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Tracker.start(config(fake_server.uri), "run", {"epochs": 2}) as tracker:
-        tracker.log_metrics({"loss": 1.0}, 1)
+        tracker.log_metrics({"loss": 1.0})
         assert messages(caplog) == []
         if failure == "gone":
             fake_server.vanish()
         fake_server.broken = True
         begin = time.monotonic()
-        for step in range(3):
-            tracker.log_metrics({"loss": 1.0}, step)
+        for _ in range(3):
+            tracker.log_metrics({"loss": 1.0})
     assert time.monotonic() - begin < SOON
     assert tracker.run_id == "ab12"
     (message,) = messages(caplog)

@@ -49,7 +49,7 @@ def read_npz(
         try:
             if len(named) < len(arrays):
                 raise InputError("two arrays have the same name but for '/' and '-'")
-            description = _settle(read_sidecar(path), units=units, up=up)
+            description = _settle(path, units=units, up=up)
             motion = MotionSet.from_arrays(named, description, skeleton, fps)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
@@ -57,11 +57,13 @@ def read_npz(
     return motion
 
 
-def _settle(beside: dict[str, Any], **given: str | None) -> dict[str, Any]:
-    """What ``splits.json`` says and what is given, if they agree."""
+def _settle(path: Path, **given: str | None) -> dict[str, Any]:
+    """What ``splits.json`` beside the file says and what is given, if they agree."""
+    beside = read_sidecar(path)
     for key, value in given.items():
         if value is not None and beside.setdefault(key, value) != value:
-            raise InputError(f"splits.json beside it says {key} is {beside[key]}, but {value} was given")
+            sidecar = path.with_name("splits.json")
+            raise InputError(f"{sidecar} says {key} is {beside[key]}, but {value} was given")
     return beside
 
 

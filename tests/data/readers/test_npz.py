@@ -66,7 +66,7 @@ def test_splits_json_beside_it(tmp_path: Path) -> None:
     motion = read_npz(path, SKELETON, quiet)
     assert motion.fps == 25.0 and motion.splits == {"test": ("S1",)}
     assert refused(path, fps=50) == "has 25 fps, but 50 fps was given"
-    assert refused(path, units="m") == "splits.json beside it says units is mm, but m was given"
+    assert refused(path, units="m") == f"{tmp_path / 'splits.json'} says units is mm, but m was given"
 
 
 def test_a_motion_file_stays_as_it_is(tmp_path: Path) -> None:
