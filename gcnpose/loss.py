@@ -46,6 +46,27 @@ OPERATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {"l1": _l1, "l2": _l2}
 
 
+def motion_encoding(pose: Tensor, interval: int, operator: str) -> Tensor:
+    """Pairwise motion encoding m(t, j) = S(t, j) * S(t + interval, j) of every joint (Eq. 1-3).
+
+    Args:
+        pose: root-relative positions S.
+        interval: frames between the two ends of a pair, at least 1.
+        operator: what ``*`` is: ``"subtraction"``, ``"inner"`` (product) or ``"cross"`` (product).
+
+    Shapes:
+        pose (batch, frames, joints, 3) -> (batch, frames - interval, joints, 3), or (..., 1) for the inner
+        product. No frames are left where the interval is not shorter than the sequence.
+
+    Raises:
+        InputError: if the operator is unknown, the interval is below 1, or the pose has another shape.
+    """
+    _check_choices("operator", (operator,), OPERATORS)
+    _check_intervals((interval,))
+    _check_pose(pose)
+    return _encoding(pose.movedim(-1, 0), interval, operator).movedim(0, -1)
+
+
 def mpjpe_loss(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mean Euclidean distance over batch, frames and joints: the reconstruction loss L_p.
 
@@ -69,11 +90,7 @@ def same(counts: Tensor) -> Tensor:
 
 
 class MotionLoss(nn.Module):
-    """Multiscale motion loss L_m: distance between the encodings of predicted and true motion (Eq. 1-5).
-
-    The encoding of joint j's motion over an interval is m(t, j) = S(t, j) * S(t + interval, j) of its
-    root-relative positions S, where * is an operator. Subtraction at interval 1 makes it the derivative loss
-    of Hossain & Little (ECCV 2018).
+    """Multiscale motion loss L_m: distance between the encodings of predicted and true motion (Eq. 4, 5).
 
     For every interval the distance between the encodings is averaged over batch, frames and joints, then the
     means are averaged over the intervals. The equations write sums; means keep the loss, and with it the
@@ -145,9 +162,8 @@ class MotionLoss(nn.Module):
         for number, interval in enumerate(intervals):
             pairs = None if counted is None else counted[number]
             for operator in self.operators:
-                encode = OPERATORS[operator]
-                predicted_motion = encode(predicted[:, :, :-interval], predicted[:, :, interval:])
-                target_motion = encode(target[:, :, :-interval], target[:, :, interval:])
+                predicted_motion = _encoding(predicted, interval, operator)
+                target_motion = _encoding(target, interval, operator)
                 means.append(_mean_over_frames(distance(predicted_motion - target_motion), pairs))
         if not intervals:
             return 0.0 * predicted.sum()
@@ -158,6 +174,11 @@ class MotionLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"operators={self.operators}, intervals={self.intervals}, distance={self.distance!r}"
+
+
+def derivative_loss(distance: str = "l1") -> MotionLoss:
+    """The derivative loss of Hossain & Little (ECCV 2018): subtraction at interval 1."""
+    return MotionLoss(operators=("subtraction",), intervals=(1,), distance=distance)
 
 
 class _Counted(NamedTuple):
@@ -246,6 +267,11 @@ def _components(predicted: Tensor, target: Tensor, valid: Tensor | None) -> tupl
     # A weight of zero would not do: zero times the NaN that may fill a missing frame is NaN.
     missing = ~valid[..., None]
     return planes[0].masked_fill(missing, 0.0), planes[1].masked_fill(missing, 0.0)
+
+
+def _encoding(components: Tensor, interval: int, operator: str) -> Tensor:
+    """Of (3, batch, frames, joints)."""
+    return OPERATORS[operator](components[:, :, :-interval], components[:, :, interval:])
 
 
 def _counted(masks: Sequence[Tensor], average: Callable[[Tensor], Tensor]) -> list[_Counted]:

@@ -61,6 +61,8 @@ from gcnpose.training import Trainer
 LAST, CONFIG, SKELETON, LOCK = "last.pt", "config.yaml", "skeleton.yaml", "lock"
 LARGEST_SHARE_OUTSIDE = 0.1
 """CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
+LARGEST_SHARE_SHORT = 0.1
+"""CMU's motion has 0.03."""
 LARGEST_BONE_CHANGE = 0.01
 """What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
 
@@ -423,12 +425,11 @@ def _doubts(config: Config, device: torch.device, motion: MotionSet, views: View
     if config.data.keypoints.noise.scale > 0 and all(clip.detected for clip in views.clips):
         yield "data.keypoints.noise: is for projected 2D; the motion has 2D of its own, which stays as it is"
     yield from doubts_of_2d(views)
-    window = config.data.window
-    if short := [sequence for sequence in motion.sequences if len(sequence.positions) < window]:
+    window, frames = config.data.window, [len(sequence.positions) for sequence in motion.sequences]
+    if (share := sum(count for count in frames if count < window) / sum(frames)) > LARGEST_SHARE_SHORT:
         yield (
-            f"{len(short)} of {len(motion.sequences)} sequences are shorter than data.window={window}, "
-            f"{short[0].subject}/{short[0].name} among them: each makes one window only, and the motion loss "
-            "leaves out intervals that are not shorter than it"
+            f"{share:.0%} of the frames are in sequences shorter than data.window={window}, which make one "
+            "window each; the motion loss leaves out intervals that are not shorter than a sequence"
         )
     if (share := views.share_outside()) > LARGEST_SHARE_OUTSIDE:
         yield (

@@ -195,7 +195,7 @@ def log_scores(
 
 def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skeleton) -> Lift:
     """A way to apply the network, as the config says but for the method."""
-    settings, window, batch_size = config.evaluation, config.data.window, config.evaluation.batch_size
+    settings, window = config.evaluation, config.data.window
 
     def lift(inputs: list[Tensor]) -> list[Tensor]:
         # The precision is for lifting and not for what scores it.
@@ -205,11 +205,11 @@ def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skele
                 model,
                 skeleton,
                 inputs,
-                window,
-                settings.step,
-                settings.flip,
-                batch_size,
-                batch_size * window,
+                window=window,
+                step=settings.step,
+                flip=settings.flip,
+                batch_size=settings.batch_size,
+                frames_at_once=settings.batch_size * window,
             )
 
     return lift

@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from gcnpose.errors import InputError
-from gcnpose.loss import OPERATORS, LiftingLoss, MotionLoss, mpjpe_loss
+from gcnpose.loss import LiftingLoss, MotionLoss, derivative_loss, motion_encoding, mpjpe_loss
 
+OPERATORS = ["subtraction", "inner", "cross"]
 SUBSETS = [(name,) for name in OPERATORS] + [("subtraction", "cross"), tuple(OPERATORS)]
 
 
@@ -64,8 +65,31 @@ def slow_motion_loss(predicted, target, valid, operators, intervals, distance) -
     ],
 )
 def test_encoding_by_hand(operator, expected):
-    start, end = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 6.0, 5.0])
-    assert OPERATORS[operator](start, end).tolist() == expected
+    pose = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [4.0, 6.0, 5.0]]).reshape(1, 3, 1, 3)
+    assert motion_encoding(pose, 2, operator).tolist() == [[[expected]]]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_encoding_equals_reference(operator):
+    pose = poses(2, 7, 3)
+    ours = motion_encoding(pose, 3, operator).numpy()
+    pose = pose.numpy()
+    for b, t, j in np.ndindex(2, 4, 3):
+        assert ours[b, t, j] == pytest.approx(encode(pose[b, t, j], pose[b, t + 3, j], operator))
+
+
+@pytest.mark.parametrize("interval", [4, 9])
+def test_encoding_of_a_sequence_shorter_than_the_interval_is_empty(interval):
+    assert motion_encoding(poses(2, 4, 5), interval, "cross").shape == (2, 0, 5, 3)
+
+
+def test_encoding_errors():
+    with pytest.raises(InputError, match="unknown operator 'dot', expected one of subtraction, inner, cross"):
+        motion_encoding(poses(1, 4, 2), 1, "dot")
+    with pytest.raises(InputError, match=r"intervals of at least 1 frame, got \[0\]"):
+        motion_encoding(poses(1, 4, 2), 0, "cross")
+    with pytest.raises(InputError, match=r"\(batch, frames, joints, 3\), got \(4, 2, 3\)"):
+        motion_encoding(poses(4, 2), 1, "cross")
 
 
 # Motion loss
@@ -132,9 +156,8 @@ def test_motion_loss_in_millimetres(operator, power):
 def test_derivative_loss_is_the_mean_difference_of_the_steps():
     predicted, target = poses(2, 9, 3), poses(2, 9, 3, seed=1)
     steps = np.abs(np.diff(predicted.numpy(), axis=1) - np.diff(target.numpy(), axis=1))
-    loss = MotionLoss(("subtraction",), (1,))
-    assert loss(predicted, target).item() == pytest.approx(steps.sum(axis=-1).mean())
-    assert loss(target + 0.7, target).item() == pytest.approx(0, abs=1e-12)
+    assert derivative_loss()(predicted, target).item() == pytest.approx(steps.sum(axis=-1).mean())
+    assert derivative_loss()(target + 0.7, target).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_intervals_that_do_not_fit_are_left_out():

@@ -624,7 +624,7 @@ def test_sequences_that_are_shorter_than_a_window(tmp_path: Path) -> None:
         config = small_config(tmp_path, "train.epochs=1", "train.batch_size=1", frames=(frames, 40, 40))
         train(config, lines.append)
         said.append([line for line in lines if "shorter than data.window" in line])
-    assert said[0][0].startswith("1 of 1 sequences are shorter than data.window=16, A/swing 1 among them: ")
+    assert said[0][0].startswith("100% of the frames are in sequences shorter than data.window=16, which ")
     assert said[1] == []
 
 

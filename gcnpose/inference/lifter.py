@@ -252,12 +252,12 @@ class Lifter:
                 self.model,
                 self.skeleton,
                 [sequence],
-                self.window,
-                self.step,
-                self.flip,
-                windows,
-                4 * windows * self.window,
-                self.model.reach,
+                window=self.window,
+                step=self.step,
+                flip=self.flip,
+                batch_size=windows,
+                frames_at_once=4 * windows * self.window,
+                reach=self.model.reach,
             )
         return lifted.float().cpu().numpy()
 

@@ -19,6 +19,7 @@ def lift_by(
     model: LiftingNetwork,
     skeleton: Skeleton,
     sequences: Sequence[Tensor],
+    *,
     window: int,
     step: int,
     flip: bool,
