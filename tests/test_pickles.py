@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gcnpose.data.pickles import load_arrays, load_pickle
 from gcnpose.errors import InputError
+from gcnpose.pickles import load_arrays, load_pickle
 
-CMU17_VP3D = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "cmu17" / "cmu17_vp3d.npz"
+CMU17_VP3D = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "cmu17" / "cmu17_vp3d.npz"
 
 HARMLESS: dict[str, Any] = {
     "float64": np.arange(6.0).reshape(2, 3),
