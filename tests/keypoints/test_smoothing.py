@@ -8,9 +8,8 @@ from gcnpose.keypoints.tracks import KeypointTrack
 
 def track(keypoints: np.ndarray) -> KeypointTrack:
     seen = np.ones(keypoints.shape[:2], dtype=bool)
-    labels = tuple(map(str, range(len(keypoints))))
     return KeypointTrack(
-        "0", "coco17", 0, labels, keypoints.astype(np.float32), seen.astype(np.float32), seen, (1000, 800)
+        "0", "coco17", 0, keypoints.astype(np.float32), seen.astype(np.float32), seen, (1000, 800)
     )
 
 
