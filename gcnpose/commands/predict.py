@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 import shutil
@@ -276,16 +275,15 @@ def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track
 
 
 def _on_floor(tracks: list[Track3D]) -> list[Track3D]:
-    from gcnpose.keypoints.trajectory import estimate_floor, stand_on_floor
-    from gcnpose.viz.scene import STEEPEST_DEGREES
+    from gcnpose.keypoints.trajectory import STEEPEST_DEGREES, estimate_floor, stand_on_floor
 
     floor = estimate_floor(tracks)
-    tilt = math.degrees(math.acos(min(max(-float(floor.up[1]), -1.0), 1.0)))
-    if tilt > STEEPEST_DEGREES:
+    if floor.tilt_degrees > STEEPEST_DEGREES:
         raise InputError(
-            f"--floor: the feet show none, or one tilted by {tilt:.0f} degrees; leave --floor out"
+            f"--floor: the feet show none, or one tilted by {floor.tilt_degrees:.0f} degrees; "
+            "leave --floor out"
         )
-    say(f"floor: seen from a camera that looks down by {math.degrees(math.asin(-floor.up[2])):.0f} degrees")
+    say(f"floor: seen from a camera that looks down by {floor.looking_down_degrees:.0f} degrees")
     return [stand_on_floor(track, floor) for track in tracks]
 
 

@@ -13,14 +13,12 @@ from gcnpose.errors import InputError
 from gcnpose.keypoints.checked import check_tracks
 from gcnpose.keypoints.track3d import Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
-from gcnpose.keypoints.trajectory import Floor, estimate_floor
+from gcnpose.keypoints.trajectory import STEEPEST_DEGREES, Floor, estimate_floor
 
 FRAMES_PER_SECOND = 25.0
 """Where no file tells the frame rate."""
 APART_M = 1.2
 """Between people whose places are not known."""
-STEEPEST_DEGREES = 40
-"""A floor that seems steeper to the camera is none: somebody lies, or hangs."""
 
 Array = npt.NDArray[np.float64]
 
@@ -125,7 +123,7 @@ def _floor(tracks: Sequence[Track3D]) -> Floor:
         floor = estimate_floor(tracks)
     except InputError:  # a skeleton without feet
         floor = None
-    if floor is not None and floor.up @ level > np.cos(np.radians(STEEPEST_DEGREES)):
+    if floor is not None and floor.tilt_degrees <= STEEPEST_DEGREES:
         return floor
     lowest = np.concatenate([(track.placed @ level).min(axis=1) for track in tracks])
     return Floor(level, float(np.percentile(lowest, 5)))
