@@ -16,7 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gcnpose.errors import InputError, did_you_mean
-from gcnpose.resources import read_shipped, resource_folder
+from gcnpose.resources import read_shipped, resource_folder, shipped_files
 
 REQUIRED_KEYS = ("name", "root", "joints", "bones", "mirror")
 OPTIONAL_KEYS = ("colours", "citation")
@@ -227,7 +227,7 @@ class Skeleton:
 
 def available_graphs() -> list[str]:
     """Names of the graphs that come with the package."""
-    return sorted(path.stem for path in resource_folder("graphs").glob("*.yaml"))
+    return list(shipped_files(resource_folder("graphs")))
 
 
 def _subset_weights(target: Tensor, edge_type: Tensor) -> Tensor:
