@@ -12,7 +12,7 @@ import torch
 from gcnpose.config import Config
 from gcnpose.data.camera import Rig
 from gcnpose.data.frames import FrameStore
-from gcnpose.data.motion import MotionSet
+from gcnpose.data.motion import SPLITS, MotionSet
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.views import DEFAULT_RIGS, Views, count_rows, fixed_views
@@ -22,8 +22,6 @@ from gcnpose.loss import LiftingLoss
 from gcnpose.nn import UGCN, AGFormer, LiftingNetwork, SimpleBaseline, VideoPose3D
 from gcnpose.processes import ALONE, Processes
 from gcnpose.skeleton import Skeleton
-
-SPLITS = ("train", "validation", "test")
 
 DATA_SEED = 0
 """Draws the embedded motion, and the turns and noise of fixed views. The same for all experiments, so that

@@ -22,6 +22,7 @@ from gcnpose.settings import (
     at_least,
     check,
     distinct,
+    file_name,
     from_zero_below_one,
     not_empty,
     plain,
@@ -333,12 +334,7 @@ class TrackingConfig:
 class Config:
     """One experiment."""
 
-    name: str = field(
-        metadata=check(
-            "letters, digits, '.', '_' and '-', beginning with a letter or digit",
-            lambda name: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None,
-        )
-    )
+    name: str = field(metadata=file_name())
     """Name of the experiment and of its run folders."""
     skeleton: str = field(metadata=not_empty())
     """Name or path of the graph file."""

@@ -21,7 +21,7 @@ from gcnpose.config import (
 )
 from gcnpose.errors import InputError
 from gcnpose.resources import read_shipped, resource_folder
-from gcnpose.settings import Fault, check, distinct, flatten, not_empty, overlap, read_settings
+from gcnpose.settings import Fault, check, distinct, file_name, flatten, not_empty, overlap, read_settings
 from gcnpose.skeleton import Skeleton, available_graphs
 
 Metric = Literal[
@@ -69,12 +69,7 @@ class Row:
 class Experiment:
     """A table: every row in every column, with every seed."""
 
-    name: str = field(
-        metadata=check(
-            "letters, digits, '.', '_' and '-', beginning with a letter or digit",
-            lambda name: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None,
-        )
-    )
+    name: str = field(metadata=file_name())
     """Name of the experiment, its folder, its run in MLflow and its results."""
     title: str = field(metadata=not_empty())
     """What is compared."""

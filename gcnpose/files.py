@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from gcnpose.errors import InputError
+from gcnpose.errors import InputError, termination_as_interrupt
 
 
 @contextmanager
@@ -31,6 +32,41 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def adding_to(folder: Path, name: str) -> Iterator[Path]:
+    """Gives a folder beside the target to write to, and moves its files into the target once that is done.
+
+    Files that the target has already stay there, unless one of the same name replaces them. If anything fails
+    before, the target stays as it is, and nothing is left beside it. SIGTERM counts as Ctrl-C meanwhile, so
+    that this holds whatever ends the command.
+
+    Args:
+        folder: The target; made where there is none.
+        name: What says so, for the error.
+
+    Raises:
+        InputError: if the target cannot be a folder to write into, or has a folder where a file is to be.
+    """
+    folder = folder.resolve()
+    if not folder.name or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{name}: {folder} cannot be the folder to write into")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{name}: nothing can be written in {folder.parent}: {error.strerror}") from error
+    try:
+        with termination_as_interrupt():
+            yield partial
+        folder.mkdir(exist_ok=True)
+        if folders := [path.name for path in partial.iterdir() if (folder / path.name).is_dir()]:
+            raise InputError(f"{name}: {folder / folders[0]} is a folder, where a file is to be")
+        for path in partial.iterdir():
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_writable(folder: Path, name: str) -> None:

@@ -82,9 +82,7 @@ def _control_group() -> Path:
 
 
 def _peak_resident_bytes() -> int:
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
+    import resource  # not on Windows, where nothing can train, but what only needs the free memory may run
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere

@@ -23,6 +23,11 @@ def resource_folder(kind: str) -> Path:
     raise FileNotFoundError(f"no folder {kind!r} in {package} or beside it: is gcnpose installed completely?")
 
 
+def shipped_files(folder: Path) -> dict[str, Path]:
+    """The YAML files of a folder by name, without the suffix."""
+    return dict(sorted((file.stem, file) for file in folder.glob("*.yaml")))
+
+
 def read_shipped(path_or_name: str | Path, folder: Path, kind: str) -> tuple[Any, str, list[str]]:
     """The content of a YAML file, or of the shipped one of that name; what to call it; its repeated keys.
 
@@ -34,7 +39,7 @@ def read_shipped(path_or_name: str | Path, folder: Path, kind: str) -> tuple[Any
     Raises:
         InputError: if there is no such file, or it cannot be read.
     """
-    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    shipped = shipped_files(folder)
     path = shipped.get(str(path_or_name), Path(path_or_name))
     try:
         content, faults = parse_yaml(path.read_bytes(), str(path))

@@ -16,7 +16,6 @@ import torch
 import yaml
 
 from gcnpose.build import (
-    SPLITS,
     build_device,
     build_loss,
     build_model,
@@ -218,7 +217,7 @@ class _Run:
         self.say = say if processes.is_first else lambda line: None
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # else every process would take memory on the first GPU too
-        self.motion = build_motion(config, skeleton, SPLITS)
+        self.motion = build_motion(config, skeleton)
         self.store = build_store(config, self.motion["train"], self.device, processes)
         train_views = build_views(config, self.motion["train"], self.store)
         self.content = content

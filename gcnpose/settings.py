@@ -46,6 +46,14 @@ def not_empty() -> dict[str, Any]:
     return check("text that is not empty", bool)
 
 
+def file_name() -> dict[str, Any]:
+    """What a folder or file can be called anywhere."""
+    return check(
+        "letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        lambda name: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None,
+    )
+
+
 def distinct() -> dict[str, Any]:
     return check("at least one entry and none twice", lambda entries: 0 < len(entries) == len(set(entries)))
 

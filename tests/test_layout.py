@@ -15,10 +15,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "joint_weights", "memory", "processes", "resources"),
+    ("errors", "files", "joint_weights", "memory", "pickles", "processes", "resources"),
     ("settings",),
     ("skeleton", "config"),
-    ("nn", "loss", "muon", "metrics", "data", "keypoints", "precision", "viz"),
+    ("keypoints",),  # before data, whose readers convert the joints of 2D that came with motion
+    ("nn", "loss", "muon", "metrics", "data", "precision", "viz"),
     ("build",),
     ("checkpoint", "tracking"),
     ("training", "evaluation", "inference", "protocols", "published", "refinement", "report"),

@@ -71,7 +71,6 @@ def keypoints_of(track: Track3D) -> KeypointTrack:
         person=track.person,
         layout="h36m17",
         first_frame=int(track.frames[0]),
-        frame_labels=tuple(map(str, track.frames)),
         keypoints_2d=pixels.astype(np.float32),
         score=track.score,
         measured=track.measured,

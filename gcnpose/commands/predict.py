@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import re
-import shutil
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gcnpose.commands.common import Commands, say
 from gcnpose.config import Method
-from gcnpose.errors import InputError, termination_as_interrupt
+from gcnpose.errors import InputError
+from gcnpose.files import adding_to
 
 if TYPE_CHECKING:
     from gcnpose.inference import Lifter
@@ -134,7 +130,7 @@ def _predict(options: argparse.Namespace) -> None:
     intrinsics = _camera(options.camera)
     if options.output is None:
         raise InputError("predict needs --output DIR")
-    with _new_folder(options.output) as folder:
+    with adding_to(options.output, "--output") as folder:
         tracks = _select(options, _read(options))
         lifter = _lifter(options)
         if tracks[0].fps is None:
@@ -241,17 +237,11 @@ def _select(options: argparse.Namespace, detections: Detections) -> list[Keypoin
     )
     if options.fps is not None:
         tracks = [replace(track, fps=options.fps) for track in tracks]
-    return tracks if options.smooth is None else [_smoothed(track, options.smooth) for track in tracks]
+    if options.smooth is not None:
+        from gcnpose.keypoints.smoothing import FILTERS
 
-
-def _smoothed(track: KeypointTrack, filter: str) -> KeypointTrack:
-    from gcnpose.keypoints.smoothing import one_euro, savitzky_golay
-
-    if filter == "savgol":
-        return savitzky_golay(track)
-    if track.fps is None:
-        raise InputError("--smooth one-euro needs the frames per second, which the file does not tell: --fps")
-    return one_euro(track, track.fps)
+        tracks = [FILTERS[options.smooth](track) for track in tracks]
+    return tracks
 
 
 def _lifter(options: argparse.Namespace) -> Lifter:
@@ -276,16 +266,15 @@ def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track
 
 
 def _on_floor(tracks: list[Track3D]) -> list[Track3D]:
-    from gcnpose.keypoints.trajectory import estimate_floor, stand_on_floor
-    from gcnpose.viz.scene import STEEPEST_DEGREES
+    from gcnpose.keypoints.trajectory import STEEPEST_DEGREES, estimate_floor, stand_on_floor
 
     floor = estimate_floor(tracks)
-    tilt = math.degrees(math.acos(min(max(-float(floor.up[1]), -1.0), 1.0)))
-    if tilt > STEEPEST_DEGREES:
+    if floor.tilt_degrees > STEEPEST_DEGREES:
         raise InputError(
-            f"--floor: the feet show none, or one tilted by {tilt:.0f} degrees; leave --floor out"
+            f"--floor: the feet show none, or one tilted by {floor.tilt_degrees:.0f} degrees; "
+            "leave --floor out"
         )
-    say(f"floor: seen from a camera that looks down by {math.degrees(math.asin(-floor.up[2])):.0f} degrees")
+    say(f"floor: seen from a camera that looks down by {floor.looking_down_degrees:.0f} degrees")
     return [stand_on_floor(track, floor) for track in tracks]
 
 
@@ -298,7 +287,9 @@ def _write(
 
         {"npz": write_npz, "json": write_json, "csv": write_csv}[kind](folder / f"tracks.{kind}", lifted)
     elif kind == "bvh":
-        _write_bvh(folder, lifted)
+        from gcnpose.export.bvh import write_bvh_files
+
+        write_bvh_files(folder, lifted)
     elif kind == "html":
         from gcnpose.viz.player import write_html
 
@@ -311,25 +302,6 @@ def _write(
         from gcnpose.viz.animation import write_animation
 
         write_animation(folder / f"poses.{kind}", lifted, tracks)
-
-
-def _write_bvh(folder: Path, lifted: Sequence[Track3D]) -> None:
-    """A file for each track, standing on the floor, in the same world."""
-    import numpy as np
-
-    from gcnpose.export.bvh import write_bvh
-    from gcnpose.keypoints.names import safe_name
-    from gcnpose.viz.scene import make_scene
-
-    scene = make_scene(lifted)
-    parts = Counter(track.person for track in lifted)
-    for performer in scene.people:
-        track, (x, y, z) = performer.track, np.moveaxis(performer.positions, -1, 0)
-        name = f"person_{safe_name(track.person)}"
-        name += f"_from_{track.frames[0]}" if parts[track.person] > 1 else ""
-        write_bvh(
-            folder / f"{name}.bvh", track.skeleton, np.stack([x, -z, y - scene.floor], axis=-1), scene.fps
-        )
 
 
 def _folder(text: str) -> Path:
@@ -371,33 +343,3 @@ def _camera(text: str | None) -> Intrinsics | None:
             f"--camera: expected pixels up to {_LARGEST_PX:g}, fx and fy from 1 on, not {text!r}"
         )
     return Intrinsics((fx, fy), (cx, cy))
-
-
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside the output, whose files are moved there at the end, and none if anything fails before.
-
-    Files that the output has already stay there, unless one of the same name replaces them. SIGTERM counts as
-    Ctrl-C meanwhile, so that the folder is gone whatever ends the command.
-
-    Raises:
-        InputError: if the output cannot be a folder.
-    """
-    output = output.resolve()
-    if not output.name or (output.exists() and not output.is_dir()):
-        raise InputError(f"--output: {output} cannot be the folder to write into")
-    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"--output: nothing can be written in {output.parent}: {error.strerror}") from error
-    try:
-        with termination_as_interrupt():
-            yield partial
-        output.mkdir(exist_ok=True)
-        if folders := [path.name for path in partial.iterdir() if (output / path.name).is_dir()]:
-            raise InputError(f"--output: {output / folders[0]} is a folder, where a file is to be")
-        for path in partial.iterdir():
-            os.replace(path, output / path.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

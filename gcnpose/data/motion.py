@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.data.camera import Camera
-from gcnpose.data.pickles import load_arrays
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
+from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton
 
 FORMAT_VERSION = 1

@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from scipy.spatial.transform import Rotation
 
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
+from gcnpose.keypoints.names import safe_name
+from gcnpose.keypoints.track3d import Track3D
 from gcnpose.skeleton import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -51,6 +55,26 @@ class _Node:
     turn: Rotation
     """One against the parent for every frame."""
     children: list[_Node] = field(default_factory=list)
+
+
+def write_bvh_files(folder: Path, tracks: Sequence[Track3D]) -> None:
+    """Writes a file for each track, ``person_NAME.bvh``, all in the same world and standing on its floor.
+
+    The names of a person's several tracks end with their first frames, ``_from_FRAME``.
+
+    Raises:
+        InputError: as :func:`gcnpose.keypoints.checked.check_tracks`, and :func:`write_bvh`.
+    """
+    from gcnpose.viz.scene import make_scene
+
+    scene = make_scene(tracks)
+    parts = Counter(track.person for track in tracks)
+    for performer in scene.people:
+        track, (x, y, z) = performer.track, np.moveaxis(performer.positions, -1, 0)
+        name = f"person_{safe_name(track.person)}"
+        name += f"_from_{track.frames[0]}" if parts[track.person] > 1 else ""
+        z_up = np.stack([x, -z, y - scene.floor], axis=-1)
+        write_bvh(folder / f"{name}.bvh", track.skeleton, z_up, scene.fps)
 
 
 def write_bvh(path: str | Path, skeleton: Skeleton, positions: npt.NDArray[np.floating], fps: float) -> None:

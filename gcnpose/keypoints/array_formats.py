@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gcnpose.data.pickles import load_arrays
 from gcnpose.errors import InputError
 from gcnpose.keypoints.people import Found, single_frames
+from gcnpose.pickles import load_arrays
 
 _MARKS = {
     "npz_videopose3d": ("positions_2d",),

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from gcnpose.errors import InputError, did_you_mean
 from gcnpose.joint_weights import JointWeights, read_joint_weights
 from gcnpose.keypoints.tracks import KeypointTrack
-from gcnpose.resources import read_shipped, resource_folder
+from gcnpose.resources import read_shipped, resource_folder, shipped_files
 from gcnpose.skeleton import Skeleton
 
 KEYS = ("source", "target", "joints")
@@ -64,7 +64,7 @@ class Conversion:
         source = source if isinstance(source, Skeleton) else Skeleton.load(source)
         target = target if isinstance(target, Skeleton) else Skeleton.load(target)
         folder = resource_folder("graphs") / "conversions"
-        shipped = sorted(file.stem for file in folder.glob("*.yaml"))
+        shipped = shipped_files(folder)
         for_the_two = f"{source.name}-{target.name}"
         if path is None and for_the_two in shipped:
             path = for_the_two

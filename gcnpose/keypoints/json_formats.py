@@ -223,7 +223,7 @@ def _read_mmpose(content: Any, label: str) -> Found | None:
                 f"instance_info: expected a list of frames with instances, got {_outline(content)}"
             )
     if _is_list_of(content, "instances"):
-        frames = [(_frame_label(entry, place), entry.get("instances")) for place, entry in enumerate(content)]
+        frames = _frames(content, "instances")
     elif _is_list_of(content, "keypoints", "keypoint_scores"):
         frames = [(SINGLE_IMAGE, content)]
     else:
@@ -253,7 +253,7 @@ def _read_openpose(content: Any, label: str) -> Found | None:
     if isinstance(content, dict) and ("people" in content or "bodies" in content):
         frames = [(label, _first(content, ("people", "bodies")))]
     elif _is_list_of(content, "people"):
-        frames = [(_frame_label(entry, place), entry.get("people")) for place, entry in enumerate(content)]
+        frames = _frames(content, "people")
     else:
         return None
     first = next((people for _, people in frames if people), [{_OPENPOSE_KEYS[0]: None}])
@@ -264,6 +264,11 @@ def _read_openpose(content: Any, label: str) -> Found | None:
     ):
         return None
     return _add_frames(frames, _add_openpose).found("openpose_json")
+
+
+def _frames(entries: list[dict[str, Any]], key: str) -> list[tuple[object, object]]:
+    """Label and people of each frame, the people under a key."""
+    return [(_frame_label(entry, place), entry.get(key)) for place, entry in enumerate(entries)]
 
 
 def _frame_label(entry: Mapping[str, Any], place: int) -> object:
@@ -314,9 +319,7 @@ def _read_openpifpaf(content: Any, label: str) -> Found | None:
     if isinstance(content, dict) and "predictions" in content:
         content = [content]
     if _is_list_of(content, "predictions"):
-        frames = [
-            (_frame_label(entry, place), entry.get("predictions")) for place, entry in enumerate(content)
-        ]
+        frames = _frames(content, "predictions")
     elif _is_list_of(content, "keypoints", "category_id"):
         frames = [(SINGLE_IMAGE, content)]
     else:
@@ -332,10 +335,7 @@ def _read_kinetics(content: Any, label: str) -> Found | None:
     """
     if not isinstance(content, dict) or not _is_list_of(content.get("data"), "skeleton"):
         return None
-    frames = [
-        (_frame_label(entry, place), entry.get("skeleton")) for place, entry in enumerate(content["data"])
-    ]
-    return _add_frames(frames, _add_kinetics).found("kinetics_json")
+    return _add_frames(_frames(content["data"], "skeleton"), _add_kinetics).found("kinetics_json")
 
 
 def _add_kinetics(people: People, frame: int, person: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from scipy.signal import savgol_filter
@@ -32,22 +33,23 @@ def savitzky_golay(track: KeypointTrack, window: int = 9, order: int = 3) -> Key
     return dataclasses.replace(track, keypoints_2d=smooth.astype(np.float32))
 
 
-def one_euro(
-    track: KeypointTrack, fps: float, min_cutoff_hz: float = 1.0, beta: float = 1.0
-) -> KeypointTrack:
+def one_euro(track: KeypointTrack, min_cutoff_hz: float = 1.0, beta: float = 1.0) -> KeypointTrack:
     """The 1-Euro filter: a low pass whose cutoff rises with speed (Casiez, Roussel, Vogel, CHI 2012).
 
     It looks at the past only, so it serves live input too, and delays slow motion a little.
 
     Args:
-        track: Of one person.
-        fps: Frames per second.
+        track: Of one person, with its frames per second.
         min_cutoff_hz: Cutoff at rest. Lower: less jitter, more delay.
         beta: Rise of the cutoff, Hz for each percent of the image's width per second. Higher: less delay.
 
     Raises:
-        InputError: if one of the numbers is not positive; beta may be 0.
+        InputError: if one of the numbers is not positive, but for beta, which may be 0; or if the track does
+            not tell its frames per second.
     """
+    fps = track.fps
+    if fps is None:
+        raise InputError("--smooth one-euro needs the frames per second, which the file does not tell: --fps")
     if not (fps > 0 and min_cutoff_hz > 0 and beta >= 0):
         raise InputError(
             f"1-Euro smoothing: expected positive numbers, got fps {fps:g}, min_cutoff {min_cutoff_hz:g} and "
@@ -71,3 +73,10 @@ def _weight(cutoff_hz: np.ndarray | float, fps: float) -> np.ndarray | float:
     """Weight of the new value in exponential smoothing with this cutoff."""
     ratio = 2 * np.pi * cutoff_hz / fps
     return ratio / (ratio + 1)
+
+
+FILTERS: dict[str, Callable[[KeypointTrack], KeypointTrack]] = {
+    "savgol": savitzky_golay,
+    "one-euro": one_euro,
+}
+"""By the name that ``--smooth`` has for it."""

@@ -111,9 +111,8 @@ def _read_headed(names: list[str], rows: Rows) -> Found:
     keys = [re.sub(r"[^a-z]", "", name) for name in lower]
     frame = next((keys.index(key) for key in _FRAMES if key in keys), None)
     joint = next((keys.index(key) for key in _JOINTS if key in keys), None)
-    is_long = joint is not None and "x" in lower and "y" in lower
     person = next((keys.index(key) for key in (*_PEOPLE, "id") if key in keys), None)
-    if is_long and joint is not None:
+    if joint is not None and "x" in lower and "y" in lower:
         scores = [column for column, name in enumerate(lower) if _AXES.get(name) == _SCORE][:1]
         columns = [lower.index("x"), lower.index("y"), *scores]
         found = _read_long(rows, frame, None if person == joint else person, joint, columns)
@@ -321,7 +320,7 @@ def _never_fall(numbers: npt.NDArray[np.float64]) -> bool:
     return bool((np.diff(numbers) >= 0).all() and numbers[-1] > numbers[0])
 
 
-def _joints_in(count: int, known: int | None = None) -> int | None:
+def _joints_in(count: int, known: int | None) -> int | None:
     """Number of joints in so many columns of x, y and score, or of x and y; the known one, if it is."""
     fitting = BY_COUNT if known is None else (known,)
     return next(

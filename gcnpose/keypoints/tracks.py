@@ -41,8 +41,6 @@ class KeypointTrack:
             the largest person. A person whose track was split has several tracks of this name.
         layout: Name of the graph that has the joints, such as ``"coco17"``; or path of the graph file.
         first_frame: Number of the first frame, on the file's own count where it has one.
-        frame_labels: What the file calls each frame, a number or a file name, escaped for display; ``""``
-            for frames in which it does not have the person.
         keypoints_2d: x and y in pixels; all finite.
         score: 0 to 1; 0 where the joint was filled in, 1 where the file has no scores.
         measured: The joint was found by the detector in this frame; the others were filled in.
@@ -50,14 +48,13 @@ class KeypointTrack:
         fps: Frames per second, where the file tells it.
 
     Shapes:
-        frame_labels: (frames,); keypoints_2d: (frames, joints, 2) float32; score: (frames, joints) float32;
-        measured: (frames, joints) bool
+        keypoints_2d: (frames, joints, 2) float32; score: (frames, joints) float32; measured: (frames, joints)
+        bool
     """
 
     person: str
     layout: str
     first_frame: int
-    frame_labels: tuple[str, ...]
     keypoints_2d: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
     measured: npt.NDArray[np.bool_]
@@ -401,15 +398,11 @@ def _fill(detections: Detections, seen: _Seen, rows: npt.NDArray[np.int64], name
         for axis in range(2):
             points[:, joint, axis] = np.interp(time, known, points[known, joint, axis])
     _place_unseen(points, np.any(measured, axis=0), Skeleton.load(detections.layout.graph))
-    labels = [""] * length
-    for frame, position in zip(frames.tolist(), place.tolist(), strict=True):
-        labels[position] = printable(detections.frame_labels[frame])
     width, height = detections.image_sizes[0].tolist()
     return KeypointTrack(
         person=name,
         layout=detections.layout.graph,
         first_frame=first,
-        frame_labels=tuple(labels),
         keypoints_2d=points,
         score=score,
         measured=measured,

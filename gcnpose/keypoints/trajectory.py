@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 
 FEET = ("ankle", "heel", "toe", "foot")
 """A joint with one of these in its name can stand on the floor."""
+STEEPEST_DEGREES = 40
+"""A floor that seems steeper to the camera is none: somebody lies, or hangs."""
 
 _ITERATIONS = 10
 _AT_ONCE = 4096  # frames, so that hours of video need no more memory than minutes
@@ -26,6 +29,7 @@ _LARGEST_JUMP = 2.0  # how many times as near or far as in that median is no mov
 _FLOOR_SPREAD_M = 1.0  # a path this wide tells as much about the floor's tilt as the bodies that stand on it
 _FLOOR_NOISE_M = 0.02
 _FLATTEST_M = 0.25  # fall of a line of sight, from where on it decides about depth
+_LEVEL = np.array([0.0, -1.0, 0.0])  # up, to a camera that stands upright
 _CONTACT_M = 0.2  # a foot this high above the floor is on its way into the air
 
 Array = npt.NDArray[np.float64]
@@ -169,6 +173,16 @@ class Floor:
     up: Array
     height: float
 
+    @property
+    def tilt_degrees(self) -> float:
+        """The angle at which the camera sees it: 0 where that stands upright."""
+        return float(np.degrees(np.arccos(np.clip(self.up @ _LEVEL, -1, 1))))
+
+    @property
+    def looking_down_degrees(self) -> float:
+        """How far down the camera looks; negative: up."""
+        return float(np.degrees(np.arcsin(np.clip(-self.up[2], -1, 1))))
+
 
 def estimate_floor(tracks: Sequence[Track3D]) -> Floor:
     """The plane that the lower foot of everybody is on, most of the time.
@@ -229,7 +243,7 @@ def stand_on_floor(track: Track3D, floor: Floor) -> Track3D:
     slope = translation @ floor.up  # of the line of sight; one along the floor never meets it
     contact = np.exp(-((above / _CONTACT_M) ** 2))
     translation *= (1 - contact * above * slope / (slope**2 + _FLATTEST_M**2))[:, None]
-    level = _turn(floor.up, np.array([0.0, -1.0, 0.0]))
+    level = Rotation.align_vectors(_LEVEL, floor.up)[0].as_matrix()
     return dataclasses.replace(
         track,
         positions=(track.positions @ level.T).astype(np.float32),
@@ -252,10 +266,3 @@ def _feet(track: Track3D) -> Array:
 
 def _unit(vector: Array) -> Array:
     return vector / np.linalg.norm(vector)
-
-
-def _turn(start: Array, end: Array) -> Array:
-    """The shortest rotation from one unit vector to another (Rodrigues), (3, 3)."""
-    x, y, z = np.cross(start, end)
-    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + skew + skew @ skew / (1 + start @ end)

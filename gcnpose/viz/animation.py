@@ -23,7 +23,7 @@ from gcnpose.files import replacing
 from gcnpose.keypoints.track3d import Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.skeleton import SIDE_COLOURS, Skeleton
-from gcnpose.viz.poses import TRUTH_COLOUR, TRUTH_DASHES, bone_colours
+from gcnpose.viz.poses import bone_colours
 from gcnpose.viz.scene import Array, Performer, Scene, check_keypoints, make_scene
 
 RAISED_DEGREES = 12  # how far the picture's camera looks down
@@ -42,7 +42,6 @@ def write_sheet(
     path: Path,
     tracks: Sequence[Track3D],
     keypoints: Sequence[KeypointTrack] | None = None,
-    truth: Sequence[Track3D] = (),
     columns: int = 6,
 ) -> None:
     """Frames spread evenly over the scene, side by side, as a PNG: 2D above, 3D from two sides below.
@@ -51,14 +50,13 @@ def write_sheet(
         path: The file.
         tracks: What was lifted.
         keypoints: What it was lifted from, a track for each; drawn in the image they belong to.
-        truth: True poses for comparison, in grey.
         columns: Frames to show.
 
     Raises:
         InputError: if there is nothing to draw, or 2D and 3D do not belong together.
         OSError: if the file cannot be written.
     """
-    scene = make_scene(tracks, truth)
+    scene = make_scene(tracks)
     frames = np.unique(np.linspace(0, scene.frames - 1, columns).round().astype(int)).tolist()
     rows = len(TURNS_DEGREES) + (keypoints is not None)
     figure = Figure(
@@ -76,10 +74,7 @@ def write_sheet(
 
 
 def write_animation(
-    path: Path,
-    tracks: Sequence[Track3D],
-    keypoints: Sequence[KeypointTrack] | None = None,
-    truth: Sequence[Track3D] = (),
+    path: Path, tracks: Sequence[Track3D], keypoints: Sequence[KeypointTrack] | None = None
 ) -> None:
     """The whole scene as a GIF or MP4, by the file's suffix: 2D, and 3D from two sides.
 
@@ -88,7 +83,7 @@ def write_animation(
 
     Args:
         path: The file, ending in .gif or .mp4.
-        tracks, keypoints, truth: As for :func:`write_sheet`.
+        tracks, keypoints: As for :func:`write_sheet`.
 
     Raises:
         InputError: if there is nothing to draw, 2D and 3D do not belong together, the suffix is another, or
@@ -99,7 +94,7 @@ def write_animation(
         raise InputError(f"{path}: expected a file name that ends in .gif or .mp4")
     if path.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise InputError(f"{path}: needs imageio-ffmpeg: pip install 'gcnpose[video]'")
-    scene = make_scene(tracks, truth)
+    scene = make_scene(tracks)
     step = int(np.ceil(scene.fps / 50)) if path.suffix == ".gif" else 1
     pictures = _pictures(scene, keypoints, range(0, scene.frames, step))
     with replacing(path) as partial:
@@ -174,8 +169,6 @@ def _pictures(scene: Scene, keypoints: Sequence[KeypointTrack] | None, frames: r
 def _name_sides(figure: Figure, scene: Scene, place: Literal["outside lower center", "upper right"]) -> None:
     colours = {**SIDE_COLOURS, **scene.people[0].track.skeleton.colours}
     lines = [Line2D([], [], color=colours[side], linewidth=2, label=side) for side in ("left", "right")]
-    if scene.truth:
-        lines.append(Line2D([], [], color=TRUTH_COLOUR, linestyle=TRUTH_DASHES, label="truth"))
     figure.legend(handles=lines, loc=place, ncols=len(lines), frameon=False, fontsize=9, borderaxespad=0.1)
 
 
@@ -195,9 +188,6 @@ def _fill(panels: list[Axes], scene: Scene, keypoints: Sequence[KeypointTrack] |
     for panel, degrees in zip(panels[-len(TURNS_DEGREES) :], TURNS_DEGREES, strict=True):
         _frame_space(panel, [_seen(points, degrees) for points in near])
         setters.append(_floor_drawn(panel, scene.floor, middle, reach, degrees))
-        for person in scene.truth:
-            seen = _seen(_beside(person, middle), degrees)
-            setters.append(_drawn(panel, person.track.skeleton, seen, person.start, None))
         for person, points in zip(scene.people, near, strict=True):
             seen, track = _seen(points, degrees), person.track
             setters.append(_drawn(panel, track.skeleton, seen, person.start, track.measured))
@@ -218,9 +208,8 @@ def _middle(scene: Scene) -> Array:
 
 
 def _beside(person: Performer, middle: Array) -> Array:
-    """The positions as seen by somebody who follows; a true pose may go on for longer than the scene."""
-    frames = np.arange(person.start, person.start + len(person.positions)).clip(0, len(middle) - 1)
-    return person.positions - middle[frames, None]
+    """The positions as seen by somebody who follows."""
+    return person.positions - middle[person.start : person.start + len(person.positions), None]
 
 
 def _drawn(
@@ -228,19 +217,19 @@ def _drawn(
     skeleton: Skeleton,
     points: npt.NDArray[np.floating],
     start: int,
-    measured: npt.NDArray[np.bool_] | None,
+    measured: npt.NDArray[np.bool_],
 ) -> Setter:
-    """The bones of one person; a true pose, in grey, where nothing is said of what was measured.
+    """The bones of one person, paler in frames in which nothing was measured.
 
     Shapes:
         points: (frames, joints, 2 or 3): x, y, and the depth that bones are drawn in the order of
+        measured: (frames, joints)
     """
-    true = measured is None
-    bones = LineCollection([], linestyles=TRUTH_DASHES if true else "solid", linewidths=1.5 if true else 2.5)
+    bones = LineCollection([], linewidths=2.5)
     bones.set(capstyle="round", animated=True, zorder=2)
     panel.add_collection(bones, autolim=False)
     ends = skeleton.bone_indices
-    colours = np.array([TRUTH_COLOUR] * len(ends) if true else bone_colours(skeleton))
+    colours = np.array(bone_colours(skeleton))
 
     def bring_to(frame: int) -> None:
         number = frame - start
@@ -250,7 +239,7 @@ def _drawn(
             order = np.argsort(segments[..., 2:].sum(axis=(1, 2)), kind="stable")
             bones.set_segments(list(segments[order, :, :2]))
             bones.set_color(colours[order].tolist())
-            bones.set_alpha(1.0 if measured is None or measured[number].any() else FILLED_OPACITY)
+            bones.set_alpha(1.0 if measured[number].any() else FILLED_OPACITY)
 
     return bring_to
 

@@ -13,14 +13,12 @@ from gcnpose.errors import InputError
 from gcnpose.keypoints.checked import check_tracks
 from gcnpose.keypoints.track3d import Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
-from gcnpose.keypoints.trajectory import Floor, estimate_floor
+from gcnpose.keypoints.trajectory import STEEPEST_DEGREES, Floor, estimate_floor
 
 FRAMES_PER_SECOND = 25.0
 """Where no file tells the frame rate."""
 APART_M = 1.2
 """Between people whose places are not known."""
-STEEPEST_DEGREES = 40
-"""A floor that seems steeper to the camera is none: somebody lies, or hangs."""
 
 Array = npt.NDArray[np.float64]
 
@@ -46,9 +44,8 @@ class Scene:
 
     Attributes:
         people: The lifted tracks.
-        truth: The true ones, empty where they are not known.
         first_frame: The file's number of the scene's first frame.
-        frames: Number of frames, those of the lifted tracks.
+        frames: Number of frames.
         fps: Frames per second.
         fps_known: Whether the tracks tell it.
         placed: Whether people stand where they are. If not, side by side, each with the root in one place.
@@ -56,7 +53,6 @@ class Scene:
     """
 
     people: tuple[Performer, ...]
-    truth: tuple[Performer, ...]
     first_frame: int
     frames: int
     fps: float
@@ -65,20 +61,16 @@ class Scene:
     floor: float
 
 
-def make_scene(tracks: Sequence[Track3D], truth: Sequence[Track3D] = ()) -> Scene:
+def make_scene(tracks: Sequence[Track3D]) -> Scene:
     """The scene of some tracks, turned so that the floor they stand on is level.
 
     Raises:
         InputError: as :func:`gcnpose.keypoints.checked.check_tracks`.
     """
     check_tracks(tracks)
-    if truth:
-        check_tracks(truth)
-    placed = all(track.translation is not None for track in (*tracks, *truth))
+    placed = all(track.translation is not None for track in tracks)
     if not placed:
-        tracks, truth = (
-            [dataclasses.replace(track, translation=None) for track in some] for some in (tracks, truth)
-        )
+        tracks = [dataclasses.replace(track, translation=None) for track in tracks]
     floor = _floor(tracks)
     right = np.array([1.0, 0.0, 0.0]) - floor.up[0] * floor.up
     right /= np.linalg.norm(right)
@@ -90,13 +82,12 @@ def make_scene(tracks: Sequence[Track3D], truth: Sequence[Track3D] = ()) -> Scen
 
     def perform(track: Track3D) -> Performer:
         positions = track.placed @ axes.T
-        if not placed and track.person in names:
+        if not placed:
             positions[..., 0] += APART_M * names.index(track.person)
         return Performer(track, positions, int(track.frames[0]) - first)
 
     return Scene(
         people=tuple(map(perform, tracks)),
-        truth=tuple(map(perform, truth)),
         first_frame=first,
         frames=last - first + 1,
         fps=rates[0] if rates else FRAMES_PER_SECOND,
@@ -132,7 +123,7 @@ def _floor(tracks: Sequence[Track3D]) -> Floor:
         floor = estimate_floor(tracks)
     except InputError:  # a skeleton without feet
         floor = None
-    if floor is not None and floor.up @ level > np.cos(np.radians(STEEPEST_DEGREES)):
+    if floor is not None and floor.tilt_degrees <= STEEPEST_DEGREES:
         return floor
     lowest = np.concatenate([(track.placed @ level).min(axis=1) for track in tracks])
     return Floor(level, float(np.percentile(lowest, 5)))

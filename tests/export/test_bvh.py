@@ -10,8 +10,9 @@ from gcnpose.data.readers.bvh import read_bvh
 from gcnpose.data.readers.joint_tracks import JointTracks
 from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
-from gcnpose.export.bvh import write_bvh
+from gcnpose.export.bvh import write_bvh, write_bvh_files
 from gcnpose.skeleton import Skeleton, available_graphs
+from tests.tracks3d import standing_track
 
 H36M = Skeleton.load("h36m17")
 LEG = Skeleton("leg", "hip", ("hip", "knee", "ankle"), (("hip", "knee"), ("knee", "ankle")), ())
@@ -132,6 +133,17 @@ def test_one_frame_missing_bones_and_odd_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         tracks.positions[0, [0, 2, 5]], [[0, 100, 0], [0, 100, 0], [10, 100, 0]], atol=1e-5
     )
+
+
+def test_a_file_for_each_track_in_the_same_world(tmp_path: Path) -> None:
+    parts = [standing_track("4", first=0), standing_track("4", first=30)]
+    write_bvh_files(tmp_path, [*parts, standing_track("far", place=(0.5, 0.2, 6.0))])
+    names = ["person_4_from_0.bvh", "person_4_from_30.bvh", "person_far.bvh"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    near, later, far = (of_joints(read_bvh(tmp_path / name), H36M) for name in names)
+    np.testing.assert_allclose(near, later, atol=0.05)
+    np.testing.assert_allclose(far - near, np.broadcast_to([0, 2, 0], near.shape), atol=0.15)
+    assert np.abs([positions[:, [3, 6], 2].min() for positions in (near, far)]).max() < 0.15
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ def track_of(keypoints_2d: np.ndarray, **changes: object) -> KeypointTrack:
         "person": "0",
         "layout": "h36m17",
         "first_frame": 10,
-        "frame_labels": tuple(map(str, range(10, 10 + frames))),
         "keypoints_2d": keypoints_2d.astype(np.float32),
         "score": np.ones((frames, joints), np.float32),
         "measured": np.ones((frames, joints), bool),

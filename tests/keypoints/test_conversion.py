@@ -132,7 +132,6 @@ def test_a_track_keeps_what_was_measured() -> None:
         person="7",
         layout="coco17",
         first_frame=3,
-        frame_labels=("a", "b"),
         keypoints_2d=np.random.rand(2, 17, 2).astype(np.float32),
         score=np.ones((2, 17), np.float32),
         measured=np.ones((2, 17), bool),

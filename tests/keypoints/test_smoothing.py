@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,8 @@ from gcnpose.keypoints.tracks import KeypointTrack
 
 def track(keypoints: np.ndarray) -> KeypointTrack:
     seen = np.ones(keypoints.shape[:2], dtype=bool)
-    labels = tuple(map(str, range(len(keypoints))))
     return KeypointTrack(
-        "0", "coco17", 0, labels, keypoints.astype(np.float32), seen.astype(np.float32), seen, (1000, 800)
+        "0", "coco17", 0, keypoints.astype(np.float32), seen.astype(np.float32), seen, (1000, 800), 30.0
     )
 
 
@@ -35,14 +36,14 @@ def test_both_take_noise_away() -> None:
     true, noisy = sine_and_noise()
     before = error(track(noisy), true)
     assert error(savitzky_golay(track(noisy)), true) < 0.6 * before
-    assert error(one_euro(track(noisy), fps=30), true) < 0.9 * before
+    assert error(one_euro(track(noisy)), true) < 0.9 * before
 
 
 def test_one_euro_is_the_published_filter() -> None:
     """Against the authors' algorithm 1 written out for one number at a time."""
     _, noisy = sine_and_noise(40)
     noisy = noisy.astype(np.float32)
-    smooth = one_euro(track(noisy), fps=30, min_cutoff_hz=1.5, beta=0.3)
+    smooth = one_euro(track(noisy), min_cutoff_hz=1.5, beta=0.3)
     values = noisy[:, 4, 1].astype(float)
 
     def alpha(cutoff: float) -> float:
@@ -60,14 +61,14 @@ def test_one_euro_is_the_published_filter() -> None:
 
 def test_one_euro_looks_at_the_past_only() -> None:
     _, noisy = sine_and_noise(50)
-    whole, part = one_euro(track(noisy), fps=30), one_euro(track(noisy[:20]), fps=30)
+    whole, part = one_euro(track(noisy)), one_euro(track(noisy[:20]))
     np.testing.assert_array_equal(whole.keypoints_2d[:20], part.keypoints_2d)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_short_tracks(frames: int) -> None:
     _, noisy = sine_and_noise(frames)
-    for smooth in (savitzky_golay(track(noisy)), one_euro(track(noisy), fps=30)):
+    for smooth in (savitzky_golay(track(noisy)), one_euro(track(noisy))):
         assert smooth.keypoints_2d.shape == noisy.shape
         assert np.isfinite(smooth.keypoints_2d).all()
 
@@ -77,4 +78,6 @@ def test_settings_are_checked() -> None:
     with pytest.raises(InputError, match=r"order < window, got 3 and 3"):
         savitzky_golay(short, window=3, order=3)
     with pytest.raises(InputError, match=r"got fps 0,"):
-        one_euro(short, fps=0)
+        one_euro(dataclasses.replace(short, fps=0))
+    with pytest.raises(InputError, match="needs the frames per second, which the file does not tell: --fps"):
+        one_euro(dataclasses.replace(short, fps=None))

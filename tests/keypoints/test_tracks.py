@@ -44,7 +44,6 @@ def test_one_person_comes_back_as_written(tmp_path: Path) -> None:
     keypoints, scores = walker(frames=12)
     track = one(select(read(tmp_path, entries(keypoints, scores, list(range(5, 17)))), say=silent))
     assert (track.person, track.layout, track.first_frame, track.fps) == ("0", "coco17", 5, None)
-    assert track.frame_labels[0] == "5.jpg"
     assert track.measured.all() and track.measured_frames.all()
     np.testing.assert_allclose(track.keypoints_2d, keypoints, atol=1e-4)
     np.testing.assert_allclose(track.score, scores, atol=1e-6)
@@ -57,7 +56,6 @@ def test_a_short_gap_is_filled_and_marked(tmp_path: Path) -> None:
     assert track.measured_frames.tolist() == [True, True, False, False, False, True]
     np.testing.assert_allclose(track.keypoints_2d[2], keypoints[1] + 10, atol=1e-3)
     assert (track.score[2:5] == 0).all()
-    assert track.frame_labels == ("2.jpg", "3.jpg", "", "", "", "7.jpg")
 
 
 def test_a_long_gap_splits_the_track(tmp_path: Path) -> None:

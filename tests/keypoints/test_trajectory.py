@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
 from gcnpose.data.camera import Rig, h36m_rig, world_to_camera
 from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
-from gcnpose.keypoints import trajectory
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.trajectory import (
     Floor,
@@ -224,8 +224,25 @@ def test_floor_of_a_tilted_plane_exactly() -> None:
 
 
 def _turned(up: Array) -> Array:
-    """The rotation that :func:`stand_on_floor` makes of a floor."""
-    return trajectory._turn(up.astype(np.float64), np.array([0.0, -1.0, 0.0]))
+    """The rotation that :func:`stand_on_floor` makes of a floor: about what is level in both, by the tilt."""
+    axis = np.cross(up, [0.0, -1.0, 0.0])
+    tilt = np.arctan2(np.linalg.norm(axis), -up[1])
+    return Rotation.from_rotvec(tilt * axis / np.linalg.norm(axis)).as_matrix()
+
+
+def test_tilt_of_a_floor() -> None:
+    for degrees in (0, 10.7, 90, 120, 180):
+        tilt = np.radians(degrees)
+        assert Floor(np.array([0, -np.cos(tilt), -np.sin(tilt)]), 0.0).tilt_degrees == pytest.approx(degrees)
+    assert Floor(np.array([0, -0.8, -0.6]), 0.0).looking_down_degrees == pytest.approx(36.87, abs=0.01)
+    assert Floor(np.array([0.6, -0.8, 0]), 0.0).looking_down_degrees == 0
+
+
+def test_a_floor_overhead_is_turned_over() -> None:
+    """Half a turn, about any axis."""
+    track = as_track(np.random.default_rng(0).normal((0, 0, 5), 0.3, (4, 17, 3)))
+    standing = stand_on_floor(track, Floor(np.array([0.0, 1.0, 0.0]), 9.0))
+    np.testing.assert_allclose(standing.positions[..., 1], -track.positions[..., 1], atol=1e-6)
 
 
 def test_feet_stand_on_a_level_floor(motion: list[Array], up: Array) -> None:

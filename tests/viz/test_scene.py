@@ -80,14 +80,6 @@ def test_one_clock_for_all() -> None:
     assert (unknown.fps, unknown.fps_known) == (25.0, False)
 
 
-def test_truth_stands_in_the_same_space() -> None:
-    track = turned(standing_track(), 15)
-    scene = make_scene([track], [track])
-    np.testing.assert_array_equal(scene.truth[0].positions, scene.people[0].positions)
-    unplaced = make_scene([track], [dataclasses.replace(track, translation=None)])
-    np.testing.assert_array_equal(unplaced.truth[0].positions, unplaced.people[0].positions)
-
-
 def test_2d_of_others_is_refused() -> None:
     track = standing_track("me")
     scene = make_scene([track])
@@ -105,4 +97,4 @@ def test_nothing_to_show_is_refused() -> None:
     with pytest.raises(InputError, match="expected at least one, got none"):
         make_scene([])
     with pytest.raises(InputError, match="has no frame"):
-        make_scene([standing_track()], [standing_track(frames=0)])
+        make_scene([standing_track(), standing_track(frames=0)])

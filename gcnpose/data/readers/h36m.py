@@ -28,7 +28,6 @@ from tqdm import tqdm
 
 from gcnpose.data.camera import h36m_rig
 from gcnpose.data.motion import MotionSequence, MotionSet
-from gcnpose.data.pickles import load_arrays
 from gcnpose.data.readers.videopose3d import (
     Keypoints,
     Say,
@@ -39,6 +38,7 @@ from gcnpose.data.readers.videopose3d import (
 )
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
+from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton
 
 FPS = 50.0

@@ -29,8 +29,8 @@ from scipy.spatial.transform import Rotation
 
 from gcnpose.data.camera import Camera
 from gcnpose.data.motion import MotionSequence, MotionSet
-from gcnpose.data.pickles import load_arrays
 from gcnpose.errors import InputError
+from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton
 
 Poses = Literal["annot3", "univ_annot3"]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gcnpose.data.motion import MAX_BYTES, MotionSet, read_sidecar
-from gcnpose.data.pickles import load_arrays
 from gcnpose.data.readers.videopose3d import Say
 from gcnpose.errors import InputError
+from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton
 
 

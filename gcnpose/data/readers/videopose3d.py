@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.data.motion import MotionSequence, MotionSet, read_sidecar
-from gcnpose.data.pickles import load_arrays
 from gcnpose.errors import InputError
 from gcnpose.keypoints.conversion import Conversion
+from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton
 
 Say = Callable[[str], None]

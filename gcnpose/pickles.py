@@ -1,6 +1,6 @@
 """Arrays and pickles that somebody else wrote, read without running anything in them.
 
-The field's .npz and .pkl files are pickled, and a pickle may call any function there is. Here it may build
+The field's .npz files hold pickles, and a pickle may call any function there is. Here it may build
 numpy arrays and scalars, dicts, lists, tuples, sets, texts, bytes and numbers, and nothing else. Sizes are
 compared with what a file can really hold before memory is taken for them.
 """
@@ -37,9 +37,7 @@ _READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.form
 _MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
-def load_arrays(
-    path: str | Path, objects: bool = True, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO
-) -> dict[str, Any]:
+def load_arrays(path: str | Path, objects: bool = True, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The arrays of an .npz file by name, or that of an .npy file under ``"arr_0"``, as numpy would call it.
 
     What is pickled comes as it was, but for arrays of no dimension, which come as the object that they hold:
@@ -49,7 +47,6 @@ def load_arrays(
         path: The file. Its content decides what it is, not its name.
         objects: Also what is pickled.
         max_bytes: Largest size of all arrays together.
-        max_ratio: Largest ratio of that size and the file's, where it is over 64 MiB.
 
     Raises:
         InputError: if it is no such file, is damaged, would unpack to more, or holds something else; names
@@ -63,23 +60,11 @@ def load_arrays(
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: is not an .npz file: empty, cut off, or of another kind")
         with zipfile.ZipFile(path) as archive:
-            _check_sizes(path, archive, max_bytes, max_ratio)
+            _check_sizes(path, archive, max_bytes)
             return {
                 member.filename.removesuffix(".npy"): _read_member(path, archive, member, objects)
                 for member in archive.infolist()
             }
-
-
-def load_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
-    """What a .pkl file holds.
-
-    Raises:
-        InputError: if it is no such file, is damaged, larger, or holds something else; names the file, and
-            the class of what is refused.
-    """
-    path = _check_file(path, max_bytes)
-    with _faults(str(path)):
-        return _unpickle(lambda: path.open("rb"), f"{path}")
 
 
 def _check_file(path: str | Path, max_bytes: int) -> Path:
@@ -93,16 +78,16 @@ def _check_file(path: str | Path, max_bytes: int) -> Path:
     return path
 
 
-def _check_sizes(path: Path, archive: zipfile.ZipFile, max_bytes: int, max_ratio: float) -> None:
+def _check_sizes(path: Path, archive: zipfile.ZipFile, max_bytes: int) -> None:
     members = archive.infolist()
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise InputError(f"{path}: unpacks to {total:,} bytes, more than the {max_bytes:,} allowed")
     # The file's own size, since the members of a bomb may share their packed bytes.
     packed = path.stat().st_size
-    if total > _ALWAYS_FINE_BYTES and total > max_ratio * packed:
+    if total > _ALWAYS_FINE_BYTES and total > MAX_RATIO * packed:
         raise InputError(
-            f"{path}: {packed:,} bytes unpack to {total:,}, more than {max_ratio:g} times as many: a zip bomb"
+            f"{path}: {packed:,} bytes unpack to {total:,}, more than {MAX_RATIO:g} times as many: a zip bomb"
         )
     for member in members:
         if member.compress_type not in _COMPRESSION:
@@ -155,7 +140,7 @@ def _faults(where: str) -> Iterator[None]:
         raise InputError(f"{where}: cannot be read, the file is damaged: {reason}") from error
 
 
-def _unpickle(reopen: Callable[[], IO[bytes]], where: str, start: int = 0) -> Any:
+def _unpickle(reopen: Callable[[], IO[bytes]], where: str, start: int) -> Any:
     with reopen() as file:
         file.seek(start)
         _check_opcodes(file, where)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gcnpose.data.pickles import load_arrays, load_pickle
 from gcnpose.errors import InputError
+from gcnpose.pickles import load_arrays
 
-CMU17_VP3D = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "cmu17" / "cmu17_vp3d.npz"
+CMU17_VP3D = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "cmu17" / "cmu17_vp3d.npz"
 
 HARMLESS: dict[str, Any] = {
     "float64": np.arange(6.0).reshape(2, 3),
@@ -40,10 +40,19 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def refused(path: Path, read: Any = load_pickle, **arguments: Any) -> str:
+def npy(header: str, content: bytes = bytes(32)) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n" + content
+
+
+def pickled(path: Path, content: bytes) -> Path:
+    """An .npy file of objects, which is a pickle behind a header."""
+    return written(path, npy("{'descr': '|O', 'fortran_order': False, 'shape': (), }", content))
+
+
+def refused(path: Path, **arguments: Any) -> str:
     """The message of a file that must not be read, which names the file first."""
     with pytest.raises(InputError) as caught:
-        read(path, **arguments)
+        load_arrays(path, **arguments)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
@@ -72,8 +81,10 @@ def crafted_array(shape: Any, dtype: Any, content: Any) -> bytes:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("name", HARMLESS)
 def test_equals_the_unrestricted_reader(tmp_path: Path, name: str, protocol: int) -> None:
-    content = pickle.dumps(HARMLESS[name], protocol)
-    ours, theirs = load_pickle(written(tmp_path / "a.pkl", content)), pickle.loads(content)
+    held = np.empty((), object)
+    held[()] = HARMLESS[name]
+    content = pickle.dumps(held, protocol)
+    ours, theirs = load_arrays(pickled(tmp_path / "a.npy", content))["arr_0"], pickle.loads(content).item()
     if isinstance(theirs, np.ndarray):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
         assert ours.flags.f_contiguous == theirs.flags.f_contiguous
@@ -86,7 +97,7 @@ def test_equals_the_unrestricted_reader(tmp_path: Path, name: str, protocol: int
 def test_names_of_numpy_1_and_2(tmp_path: Path, module: bytes) -> None:
     content = pickle.dumps(np.arange(3.0), 2)
     content = content.replace(b"numpy._core.multiarray", module).replace(b"numpy.core.multiarray", module)
-    assert load_pickle(written(tmp_path / "a.pkl", content)).tolist() == [0, 1, 2]
+    assert load_arrays(pickled(tmp_path / "a.npy", content))["arr_0"].tolist() == [0, 1, 2]
 
 
 def test_pickle_of_python_2(tmp_path: Path) -> None:
@@ -98,7 +109,7 @@ def test_pickle_of_python_2(tmp_path: Path) -> None:
         b"(K\x01K\x02\x85cnumpy\ndtype\nq\x05U\x02f4q\x06K\x00K\x01\x87Rq\x07"
         b"(K\x03U\x01<q\x08NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\tb\x89U\x08" + data + b"q\ntq\x0bb."
     )
-    array = load_pickle(written(tmp_path / "a.pkl", content))
+    array = load_arrays(pickled(tmp_path / "a.npy", content))["arr_0"]
     assert array.dtype == np.float32 and array.tolist() == [1.5, -2.25]
 
 
@@ -114,7 +125,7 @@ def test_npz_with_arrays_of_numbers_and_of_objects(tmp_path: Path) -> None:
     assert content["boxes"][0] == [] and content["boxes"][1].tolist() == [0, 0, 0]
     assert content["boxes"][2] == {"a": None}
     assert content["plain"].tolist() == [0, 1, 2]
-    message = refused(tmp_path / "a.npz", load_arrays, objects=False)
+    message = refused(tmp_path / "a.npz", objects=False)
     assert message == "array 'positions_3d': holds more than plain numbers and texts"
 
 
@@ -150,11 +161,10 @@ def test_a_hostile_pickle_runs_nothing(
     ran = tmp_path / "ran"
     filled = [given.format(ran=ran) if isinstance(given, str) else given for given in arguments]
     hostile = {"positions": [Calls(function, *filled)]}
-    path = written(tmp_path / "a.pkl", pickle.dumps(hostile, protocol))
-    message = refused(path)
+    message = refused(pickled(tmp_path / "a.npy", pickle.dumps(hostile, protocol)))
     assert message.startswith(f"holds {name};") and "nothing was run" in message
     np.savez(tmp_path / "a.npz", positions_3d=np.array(hostile, dtype=object))
-    assert refused(tmp_path / "a.npz", load_arrays).startswith(f"array 'positions_3d': holds {name};")
+    assert refused(tmp_path / "a.npz").startswith(f"array 'positions_3d': holds {name};")
     assert not ran.exists()
 
 
@@ -176,7 +186,7 @@ def test_the_hostile_pickle_would_run(tmp_path: Path) -> None:
     ],
 )
 def test_other_classes_are_refused_by_name(tmp_path: Path, held: Any, name: str) -> None:
-    message = refused(written(tmp_path / "a.pkl", pickle.dumps([held], 4)))
+    message = refused(pickled(tmp_path / "a.npy", pickle.dumps([held], 4)))
     assert message.startswith(f"holds {name}")
 
 
@@ -203,7 +213,7 @@ def test_other_classes_are_refused_by_name(tmp_path: Path, held: Any, name: str)
 def test_a_pickled_array_that_is_not_what_it_says(
     tmp_path: Path, shape: Any, dtype: Any, content: Any, reason: str
 ) -> None:
-    message = refused(written(tmp_path / "a.pkl", crafted_array(shape, dtype, content)))
+    message = refused(pickled(tmp_path / "a.npy", crafted_array(shape, dtype, content)))
     assert message.startswith("cannot be read, the file is damaged: ") and reason in message
 
 
@@ -222,12 +232,8 @@ def test_a_pickled_array_that_is_not_what_it_says(
     ],
 )
 def test_damaged_pickles(tmp_path: Path, content: bytes, reason: str) -> None:
-    message = refused(written(tmp_path / "a.pkl", content))
+    message = refused(pickled(tmp_path / "a.npy", content))
     assert message.startswith("cannot be read, the file is damaged: ") and reason in message
-
-
-def npy(header: str, content: bytes = bytes(32)) -> bytes:
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n" + content
 
 
 @pytest.mark.parametrize(
@@ -247,10 +253,10 @@ def npy(header: str, content: bytes = bytes(32)) -> bytes:
 def test_absurd_headers_are_refused_before_memory_is_taken(tmp_path: Path, header: str, reason: str) -> None:
     tracemalloc.start()
     try:
-        assert reason in refused(written(tmp_path / "a.npy", npy(header)), load_arrays)
+        assert reason in refused(written(tmp_path / "a.npy", npy(header)))
         with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
             archive.writestr("a.npy", npy(header))
-        assert reason in refused(tmp_path / "a.npz", load_arrays)
+        assert reason in refused(tmp_path / "a.npz")
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
@@ -273,37 +279,36 @@ def test_zip_bomb(tmp_path: Path) -> None:
     path = write_zeros(tmp_path / "bomb.npz", 65)
     tracemalloc.start()
     try:
-        message = refused(path, load_arrays)
+        message = refused(path)
         assert "68,157,5" in message and message.endswith("more than 100 times as many: a zip bomb")
-        assert "unpacks to 68,157,5" in refused(path, load_arrays, max_bytes=1 << 20)
+        assert "unpacks to 68,157,5" in refused(path, max_bytes=1 << 20)
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
-    assert load_arrays(path, max_ratio=2000)["zeros"].shape == (65 << 20,)
 
 
 def test_a_file_over_the_limit(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.pkl", pickle.dumps(np.zeros(100)))
+    path = written(tmp_path / "a.npy", bytes(500))
     size = path.stat().st_size
     assert refused(path, max_bytes=100) == f"has {size} bytes, more than the 100 allowed"
 
 
 def test_files_that_are_not_what_is_expected(tmp_path: Path) -> None:
-    assert refused(tmp_path / "no.npz", load_arrays) == "no such file"
-    assert refused(tmp_path, load_arrays) == "is not a file"
+    assert refused(tmp_path / "no.npz") == "no such file"
+    assert refused(tmp_path) == "is not a file"
     text = written(tmp_path / "a.npz", b"hello")
-    assert refused(text, load_arrays) == "is not an .npz file: empty, cut off, or of another kind"
+    assert refused(text) == "is not an .npz file: empty, cut off, or of another kind"
     buffer = io.BytesIO()
     np.savez(buffer, a=np.zeros(1000))
     cut = written(tmp_path / "cut.npz", buffer.getvalue()[:-100])
-    assert refused(cut, load_arrays) == "is not an .npz file: empty, cut off, or of another kind"
+    assert refused(cut) == "is not an .npz file: empty, cut off, or of another kind"
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    assert refused(tmp_path / "other.npz", load_arrays) == "array 'readme.txt': expected the .npy format"
+    assert refused(tmp_path / "other.npz") == "array 'readme.txt': expected the .npy format"
     with zipfile.ZipFile(tmp_path / "lzma.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("a.npy", npy("{}"))
-    assert "is not packed in a way that numpy writes" in refused(tmp_path / "lzma.npz", load_arrays)
+    assert "is not packed in a way that numpy writes" in refused(tmp_path / "lzma.npz")
     whole = bytearray(buffer.getvalue())
     whole[5000] ^= 255
     damaged = written(tmp_path / "damaged.npz", bytes(whole))
-    assert refused(damaged, load_arrays).startswith("array 'a': cannot be read, the file is damaged: Bad CRC")
+    assert refused(damaged).startswith("array 'a': cannot be read, the file is damaged: Bad CRC")
