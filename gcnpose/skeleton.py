@@ -22,7 +22,7 @@ REQUIRED_KEYS = ("name", "root", "joints", "bones", "mirror")
 OPTIONAL_KEYS = ("colours", "citation")
 SIDE_COLOURS = {"left": "#009e73", "right": "#aa4499", "middle": "#777777"}
 
-ROOT, CENTRIPETAL, CENTRIFUGAL = range(3)
+ROOT, CENTRIPETAL, CENTRIFUGAL, TEMPORAL = range(4)
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,45 @@ class Skeleton:
             num_nodes=self.num_joints,
         )
 
+    def spatio_temporal(self, frames: int) -> Data:
+        """The spatial-temporal graph of the paper's section 3.2.1: a node per joint and frame.
+
+        Node (t, j) has the number t * joints + j. The edges of :meth:`to_data` stand in every frame. A joint
+        and itself in the next frame are joined by an edge each way; these form a subset of their own,
+        `edge_type` 3, and their `edge_weight` is 1 / Z as well: 1 into the first and the last frame, 1/2 into
+        those between.
+
+        Shapes:
+            edge_index: (2, edges), sources and targets, frame by frame, then the edges through time
+            edge_type, edge_weight: (edges,), int64 and float32
+            frame, joint, hops: (frames * joints,), frame and joint index of every node, and the joint's hops
+            joint_names: a list of the joints, not of the nodes
+
+        Raises:
+            InputError: if there is no frame.
+        """
+        if frames < 1:
+            raise InputError(f"{self.name}: a spatial-temporal graph needs at least 1 frame, got {frames}")
+        joints = self.num_joints
+        spatial = self.to_data()
+        frame_start = torch.arange(frames) * joints
+        within = (spatial.edge_index[:, None, :] + frame_start[:, None]).reshape(2, -1)
+        nodes = torch.arange(frames * joints)
+        forward = torch.stack([nodes[:-joints], nodes[joints:]])
+        edge_index = torch.cat([within, forward, forward.flip(0)], dim=1)
+        through_time = torch.full((2 * forward.shape[1],), TEMPORAL)
+        edge_type = torch.cat([spatial.edge_type.repeat(frames), through_time])
+        return Data(
+            edge_index=edge_index,
+            edge_type=edge_type,
+            edge_weight=_subset_weights(edge_index[1], edge_type),
+            frame=nodes // joints,
+            joint=nodes % joints,
+            hops=spatial.hops.repeat(frames),
+            joint_names=list(self.joints),
+            num_nodes=frames * joints,
+        )
+
 
 def available_graphs() -> list[str]:
     """Names of the graphs that come with the package."""
@@ -232,7 +271,7 @@ def available_graphs() -> list[str]:
 
 def _subset_weights(target: Tensor, edge_type: Tensor) -> Tensor:
     """1 / Z of Eq. 9: Z counts the edges of one type into one target."""
-    subset = target * (CENTRIFUGAL + 1) + edge_type
+    subset = target * (TEMPORAL + 1) + edge_type
     return 1.0 / torch.bincount(subset)[subset].float()
 
 

@@ -16,6 +16,7 @@ from gcnpose.skeleton import (
     CENTRIPETAL,
     ROOT,
     SIDE_COLOURS,
+    TEMPORAL,
     Skeleton,
     available_graphs,
 )
@@ -269,6 +270,7 @@ class TestSubsets:
         data = skeleton.to_data()
         assert data.edge_index.tolist() == [[0], [0]]
         assert skeleton.bone_indices.shape == (0, 2)
+        assert skeleton.spatio_temporal(3).num_edges == 3 + 4
 
     def test_bones_written_backwards_make_the_same_graph(self, h36m17: Skeleton) -> None:
         content = h36m17.to_dict()
@@ -301,6 +303,39 @@ class TestMirror:
         left, right = h36m17.index("left_wrist"), h36m17.index("right_wrist")
         assert torch.equal(flipped[:, :, left], pose[:, :, right])
         assert torch.equal(flipped[:, :, h36m17.index("head")], pose[:, :, h36m17.index("head")])
+
+
+class TestSpatioTemporal:
+    @pytest.mark.parametrize("frames", [1, 2, 5])
+    def test_it_equals_the_reference(self, ring: Skeleton, frames: int) -> None:
+        data = ring.spatio_temporal(frames)
+        spatial = edges_of(ring.to_data())
+        expected = {}
+        for t, (source, target) in itertools.product(range(frames), spatial):
+            expected[t * 7 + source, t * 7 + target] = spatial[source, target]
+        for t, joint in itertools.product(range(frames - 1), range(7)):
+            expected[t * 7 + joint, (t + 1) * 7 + joint] = TEMPORAL
+            expected[(t + 1) * 7 + joint, t * 7 + joint] = TEMPORAL
+        assert edges_of(data) == expected
+        assert data.num_edges == len(expected)
+        for (source, target), weight in zip(data.edge_index.t().tolist(), data.edge_weight, strict=True):
+            alike = [
+                j for (j, i), label in expected.items() if i == target and label == expected[source, target]
+            ]
+            assert weight == pytest.approx(1 / len(alike))
+
+    def test_nodes(self, h36m17: Skeleton) -> None:
+        data = h36m17.spatio_temporal(96)
+        assert data.validate(raise_on_error=True)
+        assert data.is_undirected()
+        assert data.num_nodes == 96 * 17
+        assert data.num_edges == 96 * 49 + 2 * 95 * 17
+        node = 40 * 17 + h36m17.index("head")
+        assert (int(data.frame[node]), int(data.joint[node]), int(data.hops[node])) == (40, 10, 4)
+
+    def test_no_frames(self, h36m17: Skeleton) -> None:
+        with pytest.raises(InputError, match=r"h36m17: .* at least 1 frame, got 0"):
+            h36m17.spatio_temporal(0)
 
 
 class TestLoading:

@@ -82,7 +82,7 @@ class PartitionConv(MessagePassing):
             self.size = (folded, self.joints)
             source = source * self.subsets + graph.edge_type
         adjacency = torch.zeros(self.size).T.contiguous()
-        adjacency[target, source] = graph.edge_weight
+        adjacency.index_put_((target, source), graph.edge_weight, accumulate=True)
         self.register_buffer("edge_index", torch.stack([source, target]), persistent=False)
         self.register_buffer("edge_weight", graph.edge_weight[:, None], persistent=False)
         self.register_buffer("adjacency", adjacency, persistent=False)
