@@ -60,7 +60,7 @@ from gcnpose.training import Trainer
 LAST, CONFIG, SKELETON, LOCK = "last.pt", "config.yaml", "skeleton.yaml", "lock"
 LARGEST_SHARE_OUTSIDE = 0.1
 """CMU's motion, which is about the origin, has 0.008, and 3 m from there 0.5."""
-LARGEST_SHARE_SHORT = 0.1
+LARGEST_SHARE_SHORT = 0.5
 """CMU's motion has 0.03."""
 LARGEST_BONE_CHANGE = 0.01
 """What noise may do. CMU's motion has 0.0001 as Human3.6M's 17 joints, and 0.03 as COCO's 17."""
