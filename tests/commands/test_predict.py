@@ -288,6 +288,27 @@ def test_people_with_hostile_names(checkpoint: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alphapose-results.json", "deep"]
 
 
+def test_parts_of_a_track_have_files_of_their_own(checkpoint: Path, tmp_path: Path) -> None:
+    keypoints, scores = keypoint_files.walker(40)
+    rows = keypoint_files.triplets(keypoints, scores)
+    content = [
+        {
+            "image_id": f"{frame}.jpg",
+            "category_id": 1,
+            "keypoints": rows[frame].tolist(),
+            "score": 2,
+            "idx": 4,
+        }
+        for frame in (*range(10), *range(30, 40))
+    ]
+    file = tmp_path / "alphapose-results.json"
+    file.write_text(json.dumps(content))
+    output = tmp_path / "out"
+    assert predict(checkpoint, file, "--output", str(output), "--formats", "bvh", "--max-gap", "5") == 0
+    names = ["person_4_from_0.bvh", "person_4_from_30.bvh"]
+    assert sorted(path.name for path in output.iterdir()) == names
+
+
 @pytest.mark.parametrize("smooth", ["savgol", "one-euro"])
 def test_what_is_lifted_is_smoothed(
     checkpoint: Path, keypoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smooth: str
@@ -343,6 +364,14 @@ def test_stream_at_another_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     head, *rest = map(json.loads, capsys.readouterr().out.splitlines())
     assert (head["delay"], head["lifted_at"]) == (3, 50)
     assert [answer["frame"] for answer in rest] == list(range(9))
+
+
+def test_a_folder_in_a_files_place(checkpoint: Path, keypoints: Path, tmp_path: Path) -> None:
+    """Said before anything is moved."""
+    output = tmp_path / "out"
+    (output / "tracks.npz").mkdir(parents=True)
+    assert predict(checkpoint, keypoints, "--output", str(output), "--formats", "npz,csv,json") == 2
+    assert [path.name for path in output.iterdir()] == ["tracks.npz"]
 
 
 def test_an_output_without_a_name(
