@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,19 +105,24 @@ def find_motion(config: Config) -> None:
         InputError: if not.
     """
     path = config.data.path
-    if path is not None and not Path(path).exists():
+    if path is not None and not os.path.exists(path):  # Path's own fails where the name is too long
         raise InputError(f"data.path: {path}: no such file; say where the motion is with data.path=...")
 
 
 def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPLITS) -> dict[str, MotionSet]:
-    """The motion of the subjects of some splits.
-
-    Subjects come from the config, else from the file's own splits; a file without any is all test. Where
-    nobody is for validation, that split is missing.
+    """The motion of the subjects of some splits: :func:`split_motion` of :func:`load_motion`.
 
     Raises:
-        InputError: if the file cannot be used, does not fit the skeleton, or does not say who belongs to a
-            split; or if a subject is in two of them.
+        InputError: as these.
+    """
+    return split_motion(config, load_motion(config, skeleton), splits)
+
+
+def load_motion(config: Config, skeleton: Skeleton) -> MotionSet:
+    """The motion of everybody.
+
+    Raises:
+        InputError: if the file cannot be used, or does not fit the skeleton.
     """
     data = config.data
     if data.path is None:
@@ -126,14 +132,25 @@ def build_motion(config: Config, skeleton: Skeleton, splits: Sequence[str] = SPL
                 f"skeleton: the embedded motion has the joints of {motion.skeleton.name}, "
                 f"not those of {skeleton.name}; give motion of your own as data.path"
             )
-        motion = dataclasses.replace(motion, skeleton=skeleton)
-    else:
-        find_motion(config)
-        motion = MotionSet.load(data.path, skeleton, data.fps)
+        return dataclasses.replace(motion, skeleton=skeleton)
+    find_motion(config)
+    return MotionSet.load(data.path, skeleton, data.fps)
+
+
+def split_motion(config: Config, motion: MotionSet, splits: Sequence[str]) -> dict[str, MotionSet]:
+    """The parts of some splits.
+
+    Subjects come from the config, else from the motion's own splits; without any, and with nobody named
+    to train, all are test. Where nobody is for validation, that split is missing.
+
+    Raises:
+        InputError: if nothing says who belongs to a split; or if a subject is in two of them.
+    """
+    data = config.data
     named = dict(
         zip(SPLITS, (data.train_subjects, data.validation_subjects, data.test_subjects), strict=True)
     )
-    known = motion.splits or {"test": motion.subjects}
+    known = motion.splits or ({} if data.train_subjects else {"test": motion.subjects})
     chosen: dict[str, MotionSet] = {}
     for split in splits:
         subjects = named[split] or known.get(split)
@@ -160,24 +177,17 @@ def build_noise(config: Config, skeleton: Skeleton, device: torch.device) -> Key
         InputError: if there is not one of ``joint_errors`` for each joint.
     """
     keypoints = config.data.keypoints
-    noise = keypoints.noise
-    if noise.scale == 0:
+    if keypoints.noise.scale == 0:
         return None
-    return KeypointNoise(
-        skeleton,
-        scale=noise.scale,
-        error_px=noise.error_px,
-        joint_errors=noise.joint_errors,
-        tail=noise.tail,
-        smooth_frames=noise.smooth_frames,
-        swap_rate=noise.swap_rate,
-        swap_frames=noise.swap_frames,
-        missing_rate=noise.missing_rate,
-        missing_frames=noise.missing_frames,
-        score_px=noise.score_px,
-        ground_truth_weight=keypoints.ground_truth_weight,
-        device=device,
-    )
+    try:
+        return KeypointNoise(
+            skeleton,
+            **dataclasses.asdict(keypoints.noise),
+            ground_truth_weight=keypoints.ground_truth_weight,
+            device=device,
+        )
+    except InputError as error:
+        raise InputError(f"data.keypoints.noise.{error}") from None
 
 
 def build_store(

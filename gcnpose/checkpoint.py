@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from gcnpose.build import build_model
-from gcnpose.config import Config, config_from_dict
+from gcnpose.config import Config, config_from_dict, is_place
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
 from gcnpose.nn import LiftingNetwork
@@ -76,11 +76,11 @@ def save_shared(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without what they say of the machine: folders, and the tracking server."""
+    """Settings without what they say of a machine; of the motion its file's name is left."""
     path = config["data"]["path"]
-    data = {**config["data"], "path": None if path is None else Path(path).name}
-    kept = {name: value for name, value in config.items() if name not in ("output", "tracking")}
-    return {**kept, "data": data}
+    data = {name: value for name, value in config["data"].items() if not is_place(f"data.{name}")}
+    kept = {name: value for name, value in config.items() if not is_place(name)}
+    return {**kept, "data": {**data, "path": None if path is None else Path(path).name}}
 
 
 def _read_shared(path: Path) -> dict[str, Any]:

@@ -433,6 +433,9 @@ def _conflicts(config: Config) -> Iterator[Fault]:
     if train.warmup_epochs >= train.epochs:
         reason = f"expected less than train.epochs ({train.epochs}), came {train.warmup_epochs:g}"
         yield ("train.warmup_epochs", "train.epochs"), reason
+    if re.search(r"://[^/@]*:[^/@]*@", config.tracking.uri or ""):
+        reason = "has a password in it that every run would show: set MLFLOW_TRACKING_URI to it"
+        yield ("tracking.uri",), reason
     if step > data.window:
         reason = f"expected at most data.window ({data.window}), so that every frame is scored, came {step}"
         yield ("evaluation.step", "data.window"), reason

@@ -122,23 +122,27 @@ class Step:
     def report(self) -> Path:
         return self.folder / "report.json"
 
+    @cached_property
+    def scored(self) -> Config:
+        """What the training's config is to an evaluation."""
+        return config_from_dict(config_to_dict(self.config), "evaluate", self.evaluate)
+
     @property
     def other_motion(self) -> str | None:
         """The motion that an evaluation scores, where it names one."""
-        named = [override for override in self.evaluate if override.startswith("data.path=")]
-        return named[-1].partition("=")[2] if named else None
+        named = any(override.startswith("data.path=") for override in self.evaluate)
+        return self.scored.data.path if named else None
 
     @cached_property
     def digest(self) -> str:
         """The same for steps that must come to the same result, wherever they run.
 
-        Of the settings; and then, where the motion is a file that is here, of what it and its splits hold.
+        Of the settings; and then, where all motion is in files that are here, of what these and their splits
+        hold.
         """
         content = json.dumps([identity(self.config), *self.evaluate], sort_keys=True).encode()
-        motions = [path for path in (self.config.data.path, self.other_motion) if path]
-        return hashlib.sha256(content).hexdigest()[:16] + "".join(
-            _hash_of_motion(Path(path)) for path in motions
-        )
+        motions = [_hash_of_motion(Path(path)) for path in (self.config.data.path, self.other_motion) if path]
+        return hashlib.sha256(content).hexdigest()[:16] + ("".join(motions) if all(motions) else "")
 
     def accepts(self, digest: str) -> bool:
         """Whether a result with that digest is this step's; where the motion is not here, by the settings."""
@@ -146,6 +150,8 @@ class Step:
 
 
 def _hash_of_motion(path: Path) -> str:
+    if not path.is_file():
+        return ""
     files = [file for file in (path, path.with_name("splits.json")) if file.is_file()]
     return "".join("-" + _hash_of_file(file, file.stat().st_mtime_ns) for file in files)
 
@@ -211,7 +217,7 @@ def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> 
     experiment = read_settings(Experiment, content, source, for_itself, faults, _conflicts)
     for_all = [override for override in overrides if override not in for_itself]
     parts: tuple[Row | Column, ...] = (*experiment.rows, *experiment.columns)
-    varied = [override.partition("=")[0] for part in parts for override in part.overrides]
+    varied = [override.partition("=")[0] for part in parts for override in (*part.overrides, *part.evaluate)]
     for override in for_all:
         for key in varied:
             if overlap(key, keys[override]):

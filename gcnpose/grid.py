@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -415,8 +416,8 @@ def _refuse_changed(groups: Sequence[list[Step]]) -> None:
 
 def _check_data(pending: Sequence[list[Step]]) -> None:
     """Once for all cells, and before any of them finds out for itself."""
-    for step, *_ in pending:
-        find_motion(step.config)
+    for step in chain.from_iterable(pending):
+        find_motion(step.scored if step.evaluate else step.config)
 
 
 def _places(config: Config) -> list[str]:

@@ -23,7 +23,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gcnpose.errors import FAILED_RUN, UNUSABLE_INPUT, InputError, RunError, StoppedError
+from gcnpose.errors import (
+    FAILED_RUN,
+    UNUSABLE_INPUT,
+    InputError,
+    RunError,
+    StoppedError,
+    termination_as_interrupt,
+)
 
 T = TypeVar("T")
 
@@ -136,7 +143,8 @@ def joined() -> Iterator[Processes]:
         InputError, RunError: in place of an error inside, if it was not that of the first process.
     """
     if "LOCAL_WORLD_SIZE" not in os.environ:
-        yield ALONE
+        with termination_as_interrupt():
+            yield ALONE
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how torchrun ends a process
     rank, size, local_rank, local_size = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,13 +127,13 @@ def resume(
                 f"only {', '.join(PLACES)} can change"
             )
     last = folder / LAST
+    if not last.is_file() and not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
     with _alone_in(folder, processes):
         if processes.is_first:
             for partial in folder.glob("*.part"):  # what a kill left of a write
                 partial.unlink()
         if not last.is_file():
-            if not (folder / CONFIG).is_file():
-                raise InputError(f"{folder}: not the folder of a run, it has neither {LAST} nor {CONFIG}")
             config, skeleton = load_config(folder / CONFIG, overrides), Skeleton.load(folder / SKELETON)
             return _Run(config, skeleton, say, processes).go(folder, tags)
         content = load_checkpoint(last)
@@ -157,9 +158,13 @@ def _alone_in(folder: Path, processes: Processes) -> Iterator[None]:
     path = folder / LOCK
     with ExitStack() as stack:
         try:
-            # A file open for writing: network file systems keep no other locks between machines.
-            file = stack.enter_context(path.open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while True:
+                # A file open for writing: network file systems keep no other locks between machines.
+                file = stack.enter_context(path.open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(FileNotFoundError):  # who had the lock removes the file, perhaps just now
+                    if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                        break
         except BlockingIOError:
             raise InputError(f"{folder}: another process trains there") from None
         except OSError:  # nothing can be written there, or the file system has no locks

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcnpose.build import build_device, build_motion, build_views
+from gcnpose.build import build_device, build_views, load_motion, split_motion
 from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinement
 from gcnpose.config import Config, Method, config_from_dict, config_to_dict
 from gcnpose.data.motion import MotionSet
@@ -127,12 +127,14 @@ def _restore(
         settings["data"]["test_subjects"] = None
     renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
     config = same_network(content, settings, renamed, path)
-    motion = build_motion(config, skeleton, ("test",))["test"]
+    trained = config_from_dict(content["config"], str(path)).refinement
+    if "refinement" in content and replace(config.refinement, root_depth=trained.root_depth) != trained:
+        raise InputError(f"{path}: has its second stage; of refinement.* only root_depth can be overridden")
+    motion = load_motion(config, skeleton)
     tested = content["config"]["data"]["test_subjects"]
     if config.data.test_subjects is None and tested and {*tested} <= {*motion.subjects}:
         config = replace(config, data=replace(config.data, test_subjects=tuple(tested)))
-        motion = motion.select(tested)
-    return config, model, motion
+    return config, model, split_motion(config, motion, ("test",))["test"]
 
 
 def _doubts(
@@ -216,7 +218,7 @@ def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skele
 
 
 def lift_once(config: Config, model: LiftingNetwork, views: Views, device: torch.device) -> list[Tensor]:
-    """Every clip in windows side by side, each frame lifted once; on the CPU."""
+    """Every clip in windows side by side, each frame lifted once, where the last one overlaps twice; on the CPU."""
     once = replace(config.evaluation, step=config.data.window, flip=False)
     lift = _lift(replace(config, evaluation=once), "windows", model, views.skeleton)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]

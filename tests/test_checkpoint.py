@@ -208,8 +208,10 @@ def test_a_shared_checkpoint_is_the_same_to_half_precision(saved: Path, tmp_path
     second_stage = Refinement(SKELETON.num_joints, settings.width, settings.dropout)
     content = {**load_checkpoint(saved), "refinement": second_stage.state_dict()}
     path = tmp_path / "network.safetensors"
+    content["config"] |= {"device": "cuda:3", "data": {**content["config"]["data"], "keep": "disk"}}
     save_shared(path, {**content, "optimizer": {"state": 1}, "fps": 25.0})
     shared = load_checkpoint(path)
+    assert "device" not in shared["config"] and "keep" not in shared["config"]["data"]
     assert shared["config"]["data"]["path"] == "motion.npz" and "tracking" not in shared["config"]
     assert shared.keys() == {
         *("format", "config", "skeleton", "model", "refinement", "epoch", "yardsticks", "fps")

@@ -123,6 +123,15 @@ def test_interrupted_before_the_training(
     assert not Path("runs").exists()
 
 
+def test_ended_by_a_batch_system(experiment: str, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run.Trainer, "train_epoch", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert fails(1, "train", experiment).startswith("interrupted; ")
+    assert signal.getsignal(signal.SIGTERM) == before
+    (folder,) = Path("runs").iterdir()
+    assert not (folder / "lock").exists()
+
+
 @pytest.fixture
 def foreground() -> Iterator[None]:
     """A shell has its background commands ignore SIGINT, and what they start inherits that."""

@@ -212,6 +212,10 @@ CONFLICTS = [
         "data.train_subjects: expected nobody who is in data.test_subjects too, came S1, S9",
     ),
     (
+        "tracking: {uri: 'http://me:secret@host'}",
+        "tracking.uri: has a password in it that every run would show: set MLFLOW_TRACKING_URI to it",
+    ),
+    (
         "model: {name: videopose3d, merge: false}",
         "model.merge: is a setting of ugcn, but model.name is videopose3d",
     ),

@@ -193,6 +193,11 @@ def test_motion_to_evaluate_on_is_what_it_holds(tmp_path: Path) -> None:
         made = plan(tmp_path, columns=columns, rows=GRID["rows"][:1])
         digests.append([step.digest for step in made.groups[0]])
     assert digests[0][0] == digests[1][0] and digests[0][1] != digests[1][1]
+    quoted = [{"name": "other motion", "evaluate": [f'data.path="{other}"']}]
+    assert plan(tmp_path, columns=quoted, rows=GRID["rows"][:1]).groups[0][1].other_motion == str(other)
+    (tmp_path / "motion.npz").rename(tmp_path / "moved.npz")
+    evaluation = plan(tmp_path, columns=columns, rows=GRID["rows"][:1]).groups[0][1]
+    assert evaluation.accepts(digests[1][1]), "where motion is not here, by the settings"
 
 
 # Overrides
@@ -229,6 +234,14 @@ def test_overrides_of_the_experiment_and_of_all_cells(tmp_path: Path) -> None:
 def test_overrides_that_cannot_be(tmp_path: Path, override: str, message: str) -> None:
     (line,) = faults(tmp_path, override)
     assert line.startswith(message)
+
+
+def test_overrides_of_what_the_cells_are_scored_by(tmp_path: Path) -> None:
+    columns = [{"name": "flipped", "evaluate": ["evaluation.flip=true"]}]
+    (line,) = faults(tmp_path, "evaluation.flip=false", columns=columns, rows=GRID["rows"][:1])
+    assert (
+        line == "override 'evaluation.flip=false': evaluation.flip is what the cells of grid.yaml differ in"
+    )
 
 
 # Faults

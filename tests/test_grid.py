@@ -484,6 +484,9 @@ def test_the_time_left_after_an_interruption(tmp_path: Path, monkeypatch: pytest
 def test_motion_that_is_not_there(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^data\.path: nowhere/cmu\.npz: no such file; say where"):
         go(write(tmp_path, TRAINED, "data.path=nowhere/cmu.npz"), tmp_path)
+    scored = [{"name": "other", "evaluate": ["data.path=nowhere/cmu.npz"]}]
+    with pytest.raises(InputError, match=r"^data\.path: nowhere/cmu\.npz: no such file; say where"):
+        go(write(tmp_path, scored), tmp_path)
     experiment = copy(finished, tmp_path)
     (tmp_path / "motion.npz").unlink()
     assert go(experiment, tmp_path)[0] == [], "where nothing is left to do, none is needed"

@@ -1,12 +1,14 @@
 """A run from its folder to its scores, whatever interrupts it."""
 
 import dataclasses
+import fcntl
 import json
 import logging
 import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -322,10 +324,14 @@ def test_resume_with_motion_of_another_skeleton(tmp_path: Path) -> None:
 
 
 def test_resume_what_is_no_run(tmp_path: Path, finished: Path) -> None:
+    others = [tmp_path / "download.part", tmp_path / "lock"]
+    for other in others:
+        other.touch()
     with pytest.raises(
         InputError, match=r"not the folder of a run, it has neither last\.pt nor config\.yaml$"
     ):
         resume(tmp_path, quiet)
+    assert all(other.exists() for other in others)
     (tmp_path / LAST).write_text("text")
     with pytest.raises(InputError, match=r"last\.pt: cannot be read as a checkpoint"):
         resume(tmp_path, quiet)
@@ -564,6 +570,25 @@ def test_one_process_at_a_time(finished: Path, tmp_path: Path) -> None:
     assert partial.exists()
     resume(folder, quiet)
     assert not partial.exists()
+
+
+def test_a_lock_that_is_removed_while_one_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes between gets another file's lock."""
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(run._alone_in(tmp_path, ALONE))
+    flock = fcntl.flock
+
+    def ends_just_now(file: Any, operation: int) -> None:
+        first.close()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", ends_just_now)
+    with second:
+        second.enter_context(run._alone_in(tmp_path, ALONE))
+        with pytest.raises(InputError, match="another process trains"), run._alone_in(tmp_path, ALONE):
+            pass
 
 
 def test_resumed_where_things_are_now(tmp_path: Path) -> None:

@@ -45,12 +45,15 @@ def test_people_it_was_trained_on(tmp_path: Path) -> None:
         assert (f"subjects called {who}: are they other people?" not in lines[1]) == others
 
 
-def test_test_subjects_stay_where_the_motion_has_moved(tmp_path: Path) -> None:
-    """Without splits in the file the config's test subjects are scored, and not the training's with them."""
+@pytest.mark.parametrize("splits", [{}, {"test": ("A",)}, {"train": ("C",)}], ids=str)
+def test_test_subjects_stay_where_the_motion_has_moved(
+    tmp_path: Path, splits: dict[str, tuple[str, ...]]
+) -> None:
+    """The config's test subjects are scored, whatever the file says of them, and not the training's."""
     moved = tmp_path / "moved"
     moved.mkdir()
     for folder in (tmp_path, moved):
-        dataclasses.replace(small_motion(), splits={}).save(folder / "motion.npz")
+        dataclasses.replace(small_motion(), splits=splits).save(folder / "motion.npz")
     named = ["data.train_subjects=[A]", "data.validation_subjects=[B]", "data.test_subjects=[C]"]
     run = train(
         small_config(tmp_path, "train.epochs=1", f"data.path={tmp_path / 'motion.npz'}", *named), quiet

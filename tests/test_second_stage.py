@@ -39,6 +39,8 @@ def test_a_second_stage(finished: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(tensor, first[name]) for name, tensor in before.items())
     with pytest.raises(InputError, match="the network is what the checkpoint has"):
         refine_checkpoint(folder, ["model.dropout=0.1"], quiet)
+    with pytest.raises(InputError, match=r"has its second stage; of refinement\.\* only root_depth can be"):
+        evaluate_checkpoint(refined, ["refinement.width=9"], quiet)
     content = load_checkpoint(refined)
     content["config"]["refinement"]["width"] = 9
     save_checkpoint(refined, {name: part for name, part in content.items() if name != "format"})

@@ -47,6 +47,8 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint, overrides = checkpoint_and_overrides(options.arguments)
     if options.output:
         check_output(options.output, *SUFFIXES)
+        if options.output.suffix == ".json":
+            check_output(options.output.with_suffix(".csv"), ".csv")
     if options.protocol:
         overrides = [*overrides, f"evaluation.protocol={options.protocol}"]
     report = evaluate_checkpoint(checkpoint, overrides, say, tags_of(options))

@@ -1,7 +1,8 @@
 """``gcnpose prepare_data``: makes a motion file of a data set as downloaded, or of anybody's motion.
 
 Reading Human3.6M's original files takes longest. What was read of each subject is kept in ``FILE.npz.parts``
-beside the output until it is written, so that the same command goes on where it was broken off.
+beside the output until it is written, so that the same command goes on where it was broken off or met a
+damaged file.
 """
 
 from __future__ import annotations
@@ -54,14 +55,10 @@ def _run(options: argparse.Namespace) -> None:
     check_output(options.output, ".npz")
     if options.path.exists() and options.output.exists() and options.output.samefile(options.path):
         raise InputError(f"--output: {options.output} is what is to be read")
-    parts = _parts(options)
-    try:
-        motion = read(options)
-    except InputError:
-        shutil.rmtree(parts, ignore_errors=True)
-        raise
+    motion = read(options)
     motion.save(options.output)
-    shutil.rmtree(parts, ignore_errors=True)
+    if read in _GO_ON:
+        shutil.rmtree(_parts(options), ignore_errors=True)
     say(_summary(options.output, motion))
 
 
@@ -147,6 +144,8 @@ def _npz(options: argparse.Namespace) -> MotionSet:
     return read_npz(options.path, _skeleton(options), say, options.fps, options.units, options.up)
 
 
+_GO_ON = (_h36m, _h36m_motionbert)
+"""Those that leave parts."""
 _KINDS: Mapping[str, tuple[Callable[[argparse.Namespace], MotionSet], tuple[str, ...]]] = {
     "h36m": (_h36m, ("keypoints",)),
     "h36m-motionbert": (_h36m_motionbert, ("keypoints",)),

@@ -8,7 +8,8 @@ The file is an ``.npz`` of plain arrays, read without unpickling anything::
     meta                      text (a 0-d array), JSON: version, skeleton, fps, units, up, splits, cameras;
                               sequences: {subject/name: {cameras, fps}} where they are not the set's
 
-Without ``meta`` the fps, units, up axis and splits are taken from a ``splits.json`` in the same folder.
+Without ``meta`` the fps, units, up axis and splits are taken from a ``splits.json`` in the same folder; where
+``meta`` has no splits, they are, if that one knows any of its subjects.
 """
 
 from __future__ import annotations
@@ -175,8 +176,9 @@ class MotionSet:
         return float(np.median(changes))
 
     def digest(self) -> str:
-        """SHA-256 of all that :meth:`save` writes: names, shapes and bytes of the arrays, and ``meta``."""
-        digest = hashlib.sha256(self._description().encode())
+        """SHA-256 of what :meth:`save` writes, but the splits: names, shapes, bytes of arrays, ``meta``."""
+        description = {key: value for key, value in self._meta().items() if key != "splits"}
+        digest = hashlib.sha256(_dump_meta(description).encode())
         for key, array in self._arrays().items():
             digest.update(f"\n{key} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -189,7 +191,7 @@ class MotionSet:
             InputError: if it cannot be written.
         """
         path = Path(path)
-        arrays: dict[str, Any] = {**self._arrays(), "meta": np.array(self._description())}
+        arrays: dict[str, Any] = {**self._arrays(), "meta": np.array(_dump_meta(self._meta()))}
         try:
             with replacing(path) as partial, partial.open("wb") as file:
                 np.savez(file, **arrays)
@@ -217,12 +219,9 @@ class MotionSet:
         arrays = load_arrays(path, objects=False, max_bytes=MAX_BYTES)
         try:
             if "meta" not in arrays:
-                description = read_sidecar(path)
-            else:
-                description = _read_meta(arrays.pop("meta"))
-                if not description.get("splits"):
-                    description = {**description, "splits": read_sidecar(path).get("splits", {})}
-            return cls.from_arrays(arrays, description, skeleton, fps)
+                return cls.from_arrays(arrays, read_sidecar(path), skeleton, fps)
+            motion = cls.from_arrays(arrays, _read_meta(arrays.pop("meta")), skeleton, fps)
+            return motion if motion.splits else motion._with_splits_beside(path)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -264,8 +263,8 @@ class MotionSet:
                 arrays[f"valid/{_label(sequence)}"] = sequence.valid
         return arrays
 
-    def _description(self) -> str:
-        """The text of ``meta``; the same for equal content."""
+    def _meta(self) -> dict[str, Any]:
+        """The content of ``meta``."""
         cameras = {
             subject: [dataclasses.asdict(camera) for camera in cameras]
             for subject, cameras in self.cameras.items()
@@ -281,9 +280,17 @@ class MotionSet:
         }
         own = {_label(sequence): _own_description(sequence) for sequence in self.sequences}
         own = {label: entry for label, entry in own.items() if entry}
-        if own:  # else the digest stays what it was before there was such a key
-            content["sequences"] = own
-        return json.dumps(content, sort_keys=True)
+        return {**content, "sequences": own} if own else content
+
+    def _with_splits_beside(self, path: Path) -> MotionSet:
+        """With the splits in ``splits.json`` beside the file, unless that is of other subjects altogether."""
+        splits = _read_splits(read_sidecar(path).get("splits", {}))
+        if not any(subject in self.subjects for names in splits.values() for subject in names):
+            return self
+        try:
+            return dataclasses.replace(self, splits=splits)
+        except InputError as error:
+            raise InputError(f"{path.with_name('splits.json')}: {error}") from None
 
     def _check_sequence(self, sequence: MotionSequence) -> None:
         label = _label(sequence)
@@ -414,6 +421,11 @@ def _checked(key: str, array: Any) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def _dump_meta(content: Mapping[str, Any]) -> str:
+    """The text of ``meta``; the same for equal content."""
+    return json.dumps(content, sort_keys=True)
+
+
 def _read_meta(text: np.ndarray) -> dict[str, Any]:
     if text.dtype.kind != "U" or text.ndim != 0:
         raise InputError("meta: expected one text")
@@ -470,6 +482,8 @@ def _settle_skeleton(description: Mapping[str, Any], given: Skeleton | None) -> 
 
 
 def _settle_fps(description: Mapping[str, Any], given: float | None) -> float:
+    if given is not None:
+        _check_fps("the given fps", given)
     stored = description.get("fps", given)
     if stored is None:
         raise InputError(
