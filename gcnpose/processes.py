@@ -136,7 +136,7 @@ def joined() -> Iterator[Processes]:
     """This process and those that torchrun started with it, which begin and end together.
 
     Where one fails all end, and one of them says why: the first, if it has met the fault too; else the one
-    that has; or, of one that died and can say nothing, another.
+    that has; or, of one that died and can say nothing, another. SIGTERM counts as Ctrl-C.
 
     Raises:
         SystemExit: in place of an error inside, in a process that leaves it to another to speak.

@@ -218,7 +218,7 @@ def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skele
 
 
 def lift_once(config: Config, model: LiftingNetwork, views: Views, device: torch.device) -> list[Tensor]:
-    """Every clip in windows side by side, each frame lifted once, where the last one overlaps twice; on the CPU."""
+    """Every clip in windows side by side, each frame lifted once (at the end perhaps twice); on the CPU."""
     once = replace(config.evaluation, step=config.data.window, flip=False)
     lift = _lift(replace(config, evaluation=once), "windows", model, views.skeleton)
     inputs = [views.keypoints_2d[clip.rows].to(device) for clip in views.clips]
