@@ -288,6 +288,8 @@ class EvaluationConfig:
     """Frames between the starts of two windows; predictions of a frame are averaged."""
     flip: bool = True
     """Whether the prediction of the mirrored input is averaged in."""
+    following: bool = False
+    """Whether it is lifted as a camera sees it that follows the person, which `predict` does."""
     batch_size: int = field(default=256, metadata=at_least(1))
     """Windows per forward pass."""
     precision: Precision = "fp32"

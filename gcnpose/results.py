@@ -123,6 +123,7 @@ def _way(method: str, inference: Mapping[str, Any]) -> str:
     windows = f" of {inference['window']} frames, step {inference['step']}" if method == "windows" else ""
     parts = [method + windows]
     parts += ["with flips" if inference["flip"] else "without flips"]
+    parts += ["following"] if inference["following"] else []
     parts += ["bf16"] if inference["precision"] == "bf16" else []
     return ", ".join(parts)
 

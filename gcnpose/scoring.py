@@ -30,6 +30,8 @@ from gcnpose.report import format_report
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 
+GUESSED_FOCAL = 2.0
+"""Half image widths, as `predict` guesses for a square image, for a camera that follows people."""
 LARGEST_KEYPOINTS_ERROR_PX = 30.0
 """CPN's 2D of Human3.6M has 6. Of the embedded motion, 2D with left and right exchanged has 47, with joints
 in another order or by another camera 160."""
@@ -212,6 +214,7 @@ def _lift(config: Config, method: Method, model: LiftingNetwork, skeleton: Skele
                 flip=settings.flip,
                 batch_size=settings.batch_size,
                 frames_at_once=settings.batch_size * window,
+                focal=GUESSED_FOCAL if settings.following else None,
             )
 
     return lift
@@ -258,6 +261,7 @@ def evaluate_model(
         "window": config.data.window,
         "step": settings.step,
         "flip": settings.flip,
+        "following": settings.following,
         "precision": settle(settings.precision, device),
     }
     return {**report, "inference": inference, "training": {"precision": config.train.precision}}

@@ -101,7 +101,7 @@ def test_the_mean_that_the_protocol_quotes(step: Step, protocol: str, mean: floa
     report = {
         "protocol": protocol,
         "method": "windows",
-        "inference": {"window": 96, "step": 20, "flip": True, "precision": "bf16"},
+        "inference": {"window": 96, "step": 20, "flip": True, "following": False, "precision": "bf16"},
         "training": {"precision": "bf16"},
         "frames": 12345,
         "keypoints_error_px": 6.5,

@@ -78,7 +78,13 @@ def test_motion_of_another_frame_rate(finished: Path, tmp_path: Path, fps: float
 def test_evaluation_settings(finished: Path) -> None:
     plain = evaluate_checkpoint(finished / BEST, [], quiet)
     assert (plain["method"], plain["other_methods"]) == ("windows", {})
-    assert plain["inference"] == {"window": 16, "step": 5, "flip": True, "precision": "fp32"}
+    assert plain["inference"] == {
+        "window": 16,
+        "step": 5,
+        "flip": True,
+        "following": False,
+        "precision": "fp32",
+    }
     lines: list[str] = []
     changes = ["evaluation.methods=[shifts, windows, whole]", "evaluation.step=16", "evaluation.flip=false"]
     report = evaluate_checkpoint(finished / BEST, changes, lines.append)
@@ -87,7 +93,13 @@ def test_evaluation_settings(finished: Path) -> None:
     for scored in scores:
         assert scored["seconds"] > 0
     assert len({scored["mean_over_frames"]["mpjpe_mm"] for scored in scores}) == 3
-    assert report["inference"] == {"window": 16, "step": 16, "flip": False, "precision": "fp32"}
+    assert report["inference"] == {
+        "window": 16,
+        "step": 16,
+        "flip": False,
+        "following": False,
+        "precision": "fp32",
+    }
     assert "whole, over frames" in lines[1] and "lifted by whole: " in lines[1]
 
 

@@ -15,6 +15,7 @@ from gcnpose.inference import Lifter, lift_windows
 from gcnpose.nn import UGCN
 
 _CHECKED_FRAMES = 120
+_FOCAL = 2.0  # half image widths
 """Of the sequence on which the variants must agree: a window, and some more."""
 
 
@@ -54,12 +55,14 @@ def time_inference(
             )
             return lifted
 
-        def way(method: Method, flip: bool, precision: Precision) -> Lifter:
-            return Lifter(network, skeleton, config, method, flip, precision)
+        def way(method: Method, flip: bool, precision: Precision, following: bool = True) -> Lifter:
+            return Lifter(network, skeleton, config, method, flip, precision, following=following)
 
         short = sequence.new_zeros(_CHECKED_FRAMES, *sequence.shape[1:]).normal_()
         poses = {name: plain(other, short) for name, other in networks.items()}
-        poses["windows"] = torch.from_numpy(way("windows", True, "fp32").lift(short)).to(device)
+        poses["windows"] = torch.from_numpy(
+            way("windows", True, "fp32", following=False).lift(short, _FOCAL)
+        ).to(device)
         check_equal("the poses", poses)
 
         calls: dict[str, Callable[[], object]] = {
@@ -71,7 +74,7 @@ def time_inference(
             "whole": way("whole", True, "fp32"),
             "whole, no flip": way("whole", False, "fp32"),
         }.items():
-            calls[name] = partial(lifter.lift, sequence)
+            calls[name] = partial(lifter.lift, sequence, _FOCAL)
         return rows_of(time_in_turn(calls, rounds, device), size["frames"], "frames")
 
     sweep(result, sizes, measure, rounds, device)

@@ -254,7 +254,7 @@ def _lifter(options: argparse.Namespace) -> Lifter:
 
 def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track3D:
     start = time.perf_counter()
-    lifted = lifter(track)
+    lifted = lifter(track, intrinsics)
     seconds = time.perf_counter() - start
     frames = f"{len(lifted.frames)} frames from {track.first_frame} on"
     say(f"person {track.person}: {frames}, lifted by {lifter.method} in {seconds:.1f} s")

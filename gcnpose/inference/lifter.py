@@ -16,6 +16,7 @@ from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinemen
 from gcnpose.config import Config, Method, Precision
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
+from gcnpose.inference.following import follow, turn_back
 from gcnpose.inference.sequences import lift, lift_by, resample, was_played_at
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
@@ -56,6 +57,8 @@ class Lifter:
         refinement: Second stage, in evaluation mode on the model's device, for tracks whose camera is known.
         fps: Frames per second of the motion that the model was trained on; None: unknown, and tracks are
             lifted as they come.
+        following: Whether tracks are lifted as a camera sees them that follows the person, see
+            :func:`gcnpose.inference.following.follow`. Scores of evaluations are without.
 
     Raises:
         InputError: if method or precision is none of these.
@@ -72,6 +75,7 @@ class Lifter:
         conversion: str | Path | None = None,
         refinement: Refinement | None = None,
         fps: float | None = None,
+        following: bool = True,
     ) -> None:
         self.model = model
         self.skeleton = skeleton
@@ -82,6 +86,8 @@ class Lifter:
         self.conversion = conversion
         self.refinement = refinement
         self.fps = fps
+        self.extent = model.input_extent
+        self.following = following
         self.tempo = config.data.augment.tempo
         self.device = next(model.parameters()).device
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):
@@ -119,10 +125,14 @@ class Lifter:
         fps = content.get("fps")
         return cls(model.to(place), skeleton, config, method, flip, precision, conversion, refinement, fps)
 
-    def __call__(self, track: KeypointTrack) -> Track3D:
+    def __call__(self, track: KeypointTrack, intrinsics: Intrinsics | None = None) -> Track3D:
         """Root-relative 3D of every frame of a track, its joints converted where they are others.
 
         A track of another frame rate than :meth:`lifted_at` is resampled to that and its 3D back again.
+
+        Args:
+            track: The 2D.
+            intrinsics: Of the camera; None: a guess from the image size.
 
         Raises:
             InputError: if there is no conversion for the track's joints, or a keypoint is not finite.
@@ -135,12 +145,13 @@ class Lifter:
             )
         track = self.convert(track)
         sequence = self.network_input(track.keypoints_2d, track.score, track.image_size)
+        focal = focal_length(intrinsics, track.image_size)
         fps = self.lifted_at(track.fps)
         if fps is None or track.fps is None:
-            positions = self.lift(sequence)
+            positions = self.lift(sequence, focal)
         else:
             frames = round((len(sequence) - 1) * fps / track.fps) + 1
-            lifted = torch.from_numpy(self.lift(resample(sequence, frames)))
+            lifted = torch.from_numpy(self.lift(resample(sequence, frames), focal))
             positions = resample(lifted, len(sequence)).numpy()
         return Track3D(
             person=track.person,
@@ -239,8 +250,12 @@ class Lifter:
         width, height = image_size
         return normalize_screen(pixels, width, height)[..., : self.model.input_channels].to(self.device)
 
-    def lift(self, sequence: Tensor) -> npt.NDArray[np.float32]:
+    def lift(self, sequence: Tensor, focal: float) -> npt.NDArray[np.float32]:
         """3D of normalised keypoints by the lifter's method, in memory that does not grow with the frames.
+
+        Args:
+            sequence: Of :meth:`network_input`.
+            focal: Focal length in half image widths.
 
         Shapes:
             (frames, joints, channels) -> (frames, joints, 3)
@@ -258,15 +273,25 @@ class Lifter:
                 batch_size=windows,
                 frames_at_once=4 * windows * self.window,
                 reach=self.model.reach,
+                focal=focal if self.following else None,
             )
         return lifted.float().cpu().numpy()
 
     @torch.inference_mode()
-    def lift_window(self, window: Tensor) -> Tensor:
-        """3D of one window in one pass, with the lifter's flip and precision.
+    def lift_window(self, window: Tensor, focal: float) -> Tensor:
+        """3D of one window in one pass, with the lifter's flip and precision; as for :meth:`lift`.
 
         Shapes:
             (frames, joints, channels) -> (frames, joints, 3), on the CPU
         """
+        rotation = torch.eye(3, device=self.device)[None]
+        if self.following:
+            window, rotation = follow(window, self.skeleton.root_index, focal, self.extent, len(window))
         with autocast(self.precision, self.device):
-            return lift(self.model, self.skeleton, window[None], self.flip)[0].float().cpu()
+            lifted = lift(self.model, self.skeleton, window[None], self.flip)[0]
+        return turn_back(lifted, rotation).cpu()
+
+
+def focal_length(intrinsics: Intrinsics | None, image_size: tuple[int, int]) -> float:
+    """In half image widths, as the 2D is normalised; without a camera, of a guess from the image size."""
+    return (intrinsics or guess_intrinsics(image_size)).focal_px[0] / image_size[0] * 2

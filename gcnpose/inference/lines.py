@@ -54,7 +54,7 @@ def lift_lines(
         raise InputError(f"expected a smallest score from 0 to 1, got {min_score:g}")
 
     def stream() -> StreamingLifter:
-        return StreamingLifter(lifter, layout, image_size, delay, fps)
+        return StreamingLifter(lifter, layout, image_size, delay, fps, intrinsics)
 
     first = stream()
     yield {

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gcnpose.config import Method
 from gcnpose.data.windows import window_starts
+from gcnpose.inference.following import follow, turn_back
 from gcnpose.nn import LiftingNetwork
 from gcnpose.skeleton import Skeleton
 
@@ -26,16 +27,27 @@ def lift_by(
     batch_size: int,
     frames_at_once: int,
     reach: int | None = None,
+    focal: float | None = None,
 ) -> list[Tensor]:
     """3D of whole sequences by the method of a name, whose arguments are those that it takes.
 
     ``"windows"`` is :func:`lift_windows`; ``"whole"`` and ``"shifts"`` are :func:`lift_whole` in one pass and
-    in one per phase of the network's strides.
+    in one per phase of the network's strides. With a focal length, in half image widths, they lift what a
+    camera sees that follows the person: :func:`gcnpose.inference.following.follow`.
     """
+    rotations: Sequence[Tensor] = ()
+    if focal is not None:
+        extent, root = model.input_extent, skeleton.root_index
+        followed = [follow(sequence, root, focal, extent, window) for sequence in sequences]
+        sequences, rotations = zip(*followed, strict=True)
     if method == "windows":
-        return lift_windows(model, skeleton, sequences, window, step, flip, batch_size)
-    shifts = model.stride_product if method == "shifts" else 1
-    return lift_whole(model, skeleton, sequences, shifts, flip, frames_at_once, reach)
+        lifted = lift_windows(model, skeleton, sequences, window, step, flip, batch_size)
+    else:
+        shifts = model.stride_product if method == "shifts" else 1
+        lifted = lift_whole(model, skeleton, sequences, shifts, flip, frames_at_once, reach)
+    if focal is None:
+        return lifted
+    return [turn_back(poses, rotation) for poses, rotation in zip(lifted, rotations, strict=True)]
 
 
 @torch.inference_mode()

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gcnpose.errors import InputError
-from gcnpose.inference.lifter import Lifter
+from gcnpose.inference.lifter import Lifter, focal_length
 from gcnpose.keypoints.conversion import Conversion
+from gcnpose.keypoints.track3d import Intrinsics
 
 DELAY = 8
 """Frames of the network between a frame and its 3D. On motion capture at 50 frames per second the error is
@@ -41,6 +42,7 @@ class StreamingLifter:
         image_size: Width and height in pixels.
         delay: In frames as they come; None: as much time as `DELAY` frames of the network.
         fps: Frames per second as they come; None: as many as the network was trained at.
+        intrinsics: Of the camera; None: a guess from the image size.
 
     Raises:
         InputError: if the delay is out of range, or there is no conversion for the joints.
@@ -53,6 +55,7 @@ class StreamingLifter:
         image_size: tuple[int, int],
         delay: int | None = None,
         fps: float | None = None,
+        intrinsics: Intrinsics | None = None,
     ) -> None:
         if fps is not None and not 0 < fps < math.inf:
             raise InputError(f"fps: expected more than 0, got {fps:g}")
@@ -70,6 +73,7 @@ class StreamingLifter:
         self.lifter = lifter
         self.conversion = Conversion.load(layout, lifter.skeleton, lifter.conversion)
         self.image_size = image_size
+        self.focal = focal_length(intrinsics, image_size)
         self.delay = delay
         self._network_delay = math.floor(delay * self._ratio) - resampled
         self._begin()
@@ -133,7 +137,7 @@ class StreamingLifter:
     def _lift(self, number: int, newest: Tensor) -> None:
         """Takes the network's next frame, and has the one done whose last window this was."""
         self._window = torch.cat([self._window[1:], newest])
-        lifted = self.lifter.lift_window(self._window)
+        lifted = self.lifter.lift_window(self._window, self.focal)
         self._ends.append(lifted[self.lifter.window - 1 - self._network_delay :])
         if len(self._ends) > self._network_delay:
             self._lifted[number - self._network_delay] = self._mean(self._network_delay)

@@ -65,6 +65,23 @@ class LiftingNetwork(nn.Module):
         """Input frames farther than this from an output frame do not change it; a multiple of the strides."""
         raise NotImplementedError
 
+    @property
+    def input_extent(self) -> float:
+        """Distance of joints from the root in the 2D of the training, root mean square; 0 before any.
+
+        By the statistics of the input's batch norm; where these are of places in the image, as if poses did
+        not depend on where the root is.
+        """
+        mean, variance = self.input_norm.running_mean, self.input_norm.running_var
+        assert mean is not None and variance is not None
+        trained = variance.ne(1).any()
+        mean, variance = (values.view(self.joints, -1)[:, :2] for values in (mean, variance))
+        if not self.root_relative_input:
+            mean, variance = mean - mean[self.root], variance - variance[self.root]
+        square = (mean.square() + variance).sum(dim=1)
+        square[self.root] = 0
+        return float(square.sum().clamp(min=0).div(max(self.joints - 1, 1)).sqrt() * trained)
+
     def features(self, x: Tensor) -> Tensor:
         """What the head turns into positions.
 

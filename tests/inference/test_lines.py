@@ -37,7 +37,7 @@ def answers(lifter: Lifter, lines: Iterable[Any], **options: Any) -> list[dict[s
 
 
 def by_hand(lifter: Lifter, frames: np.ndarray) -> list[np.ndarray]:
-    stream = StreamingLifter(lifter, "h36m17", SIZE, DELAY)
+    stream = StreamingLifter(lifter, "h36m17", SIZE, DELAY, intrinsics=CAMERA)
     poses = [stream.push(frame[:, :2], frame[:, 2]) for frame in frames]
     return [*(pose for pose in poses if pose is not None), *stream.flush()]
 
@@ -71,6 +71,7 @@ def test_the_translation_is_that_of_the_answered_frame(
     pose = np.random.default_rng(0).normal(0, 0.4, (17, 3))
     monkeypatch.setattr(lifter, "model", Standing(pose))
     monkeypatch.setattr(lifter, "flip", False)
+    monkeypatch.setattr(lifter, "following", False)
     places = np.stack([np.linspace(-1, 1, 8), np.linspace(0, 0.5, 8), np.linspace(5, 8, 8)], axis=1)
     placed = pose + places[:, None]
     pixels = placed[..., :2] / placed[..., 2:] * CAMERA.focal_px + CAMERA.center_px
@@ -85,6 +86,7 @@ def test_a_second_stage_corrects_the_answers(lifter: Lifter, monkeypatch: pytest
     pose = np.random.default_rng(0).normal(0, 0.4, (17, 3))
     monkeypatch.setattr(lifter, "model", Standing(pose))
     monkeypatch.setattr(lifter, "flip", False)
+    monkeypatch.setattr(lifter, "following", False)
     placed = pose + np.array([0, 0, 5]) + np.random.default_rng(1).normal(0, 0.05, (5, 17, 3))
     pixels = placed[..., :2] / placed[..., 2:] * CAMERA.focal_px + CAMERA.center_px
     lines = [{"keypoints": frame.tolist()} for frame in pixels]

@@ -9,6 +9,7 @@ import torch
 
 from gcnpose.errors import InputError
 from gcnpose.inference import Lifter, StreamingLifter
+from gcnpose.inference.lifter import focal_length
 from tests.checkpoints import small_checkpoint
 
 SIZE = (640, 480)
@@ -34,7 +35,7 @@ def offline(lifter: Lifter, keypoints_2d: np.ndarray, delay: int) -> np.ndarray:
     sequence = lifter.network_input(keypoints_2d, np.ones(keypoints_2d.shape[:2], np.float32), SIZE)
     for last in range(frames):
         inside = torch.arange(last - window + 1, last + 1)
-        poses = lifter.lift_window(sequence[inside.clamp(min=0)]).numpy()
+        poses = lifter.lift_window(sequence[inside.clamp(min=0)], focal_length(None, SIZE)).numpy()
         for place, frame in enumerate(inside.tolist()):
             if frame >= 0:
                 said[frame, last] = poses[place]

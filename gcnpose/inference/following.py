@@ -1,0 +1,80 @@
+"""2D as a camera sees it that follows the person: what a network knows, whoever is seen from wherever."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d
+
+LARGEST_RATIO = 1.2
+"""How much larger or smaller than the training's people may be in the image without being zoomed."""
+_NEAREST = (
+    0.1  # along the axis, of rays that are 1 long there: joints farther than 84 degrees from it stay in view
+)
+
+
+def follow(sequence: Tensor, root: int, focal: float, extent: float, reach: int) -> tuple[Tensor, Tensor]:
+    """Keypoints as a camera in the same place sees them that turns and zooms to keep the person in view.
+
+    It looks where the root is, and zooms to the size that the network was trained on where the person is
+    larger or smaller by more than `LARGEST_RATIO`; both on average over some time, so that it moves slowly.
+    Poses are then where training has had them, however far away and off the axis the person is. The idea of
+    turning is that of perspective crops (Yu et al., "PCLs: Geometry-aware neural reconstruction of 3D pose
+    with perspective crop layers", CVPR 2021).
+
+    Args:
+        sequence: Normalised by the image width.
+        root: Index of the root joint.
+        focal: Focal length in half image widths. A guess does: it changes how far the camera turns, not where
+            to.
+        extent: Distance of joints from the root that the network knows, root mean square; 0: unknown, no
+            zoom.
+        reach: Frames before and after one that count for where the camera looks then.
+
+    Returns:
+        The sequence, and the rotation from the given camera's frame to that of each frame, for
+        :func:`turn_back`.
+
+    Shapes:
+        sequence (frames, joints, 2 or 3) -> (frames, joints, 2 or 3), (frames, 3, 3)
+    """
+    rays = torch.cat([sequence[..., :2] / focal, torch.ones_like(sequence[..., :1])], dim=-1)
+    axis = _moving_mean(torch.nn.functional.normalize(rays[:, root], dim=-1), reach)
+    rotation = _turn_to_z(torch.nn.functional.normalize(axis, dim=-1))
+    turned = (rays[..., None, :] * rotation[:, None]).sum(dim=-1)  # no product that autocast would round
+    seen = turned[..., :2] / turned[..., 2:].clamp(min=_NEAREST) * focal
+    if extent > 0:
+        from_root = seen - seen[:, root : root + 1]
+        square = from_root.square().sum(dim=-1, keepdim=True).sum(dim=1) / max(seen.shape[1] - 1, 1)
+        ratio = (_moving_mean(square, reach).sqrt() / extent)[:, None]
+        zoom = ratio.clamp(1 / LARGEST_RATIO, LARGEST_RATIO) / ratio.clamp(min=1e-6)
+        middle = _moving_mean(seen[:, root], reach)[:, None]
+        seen = middle + (seen - middle) * zoom
+    return torch.cat([seen, sequence[..., 2:]], dim=-1), rotation
+
+
+def turn_back(poses: Tensor, rotation: Tensor) -> Tensor:
+    """Poses of what :func:`follow` sees, in the frame of the given camera.
+
+    Shapes:
+        poses (frames, joints, 3), rotation (frames, 3, 3) -> (frames, joints, 3), in single precision
+    """
+    return (poses.float()[..., None] * rotation[:, None]).sum(dim=-2)
+
+
+def _moving_mean(values: Tensor, reach: int) -> Tensor:
+    """Mean over the frames there are from ``reach`` before to ``reach`` after each; (frames, channels)."""
+    reach = min(reach, len(values))
+    mean = avg_pool1d(values.T[None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    return mean[0].T
+
+
+def _turn_to_z(axis: Tensor) -> Tensor:
+    """The smallest rotations that bring unit vectors, z above 0, to (0, 0, 1).
+
+    Shapes:
+        (frames, 3) -> (frames, 3, 3)
+    """
+    x, y, z = axis.unbind(dim=-1)
+    xx, xy, yy = 1 - x * x / (1 + z), -x * y / (1 + z), 1 - y * y / (1 + z)
+    return torch.stack([xx, xy, -x, xy, yy, -y, x, y, z], dim=-1).unflatten(-1, (3, 3))
