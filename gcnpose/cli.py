@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (train, evaluate, experiment, refine, predict, prepare_data, export, draw, benchmark, ui):
         command.add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have letters that a terminal has not
     # Only a command's own parser lets options stand between arguments: `RUN --output a.json data.path=b.npz`.
     # With subcommands of its own it cannot.
     alone = given and given[0] not in _WITH_SUBCOMMANDS

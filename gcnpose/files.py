@@ -36,11 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def adding_to(folder: Path, name: str) -> Iterator[Path]:
-    """Gives a folder beside the target to write to, and moves its files into the target once that is done.
+    """Gives a folder to write to, and moves its files into the target once that is done.
 
     Files that the target has already stay there, unless one of the same name replaces them. If anything fails
-    before, the target stays as it is, and nothing is left beside it. SIGTERM counts as Ctrl-C meanwhile, so
-    that this holds whatever ends the command.
+    before, the target stays as it is, and nothing of the other is left. SIGTERM counts as Ctrl-C meanwhile,
+    so that this holds whatever ends the command.
 
     Args:
         folder: The target; made where there is none.
@@ -52,11 +52,13 @@ def adding_to(folder: Path, name: str) -> Iterator[Path]:
     folder = folder.resolve()
     if not folder.name or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{name}: {folder} cannot be the folder to write into")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    # In the target where there is one, since that may be a file system of its own.
+    beside = folder if folder.is_dir() else folder.parent
+    partial = beside / f".{folder.name}.{os.getpid()}.part"
     try:
         partial.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"{name}: nothing can be written in {folder.parent}: {error.strerror}") from error
+        raise InputError(f"{name}: nothing can be written in {beside}: {error.strerror}") from error
     try:
         with termination_as_interrupt():
             yield partial

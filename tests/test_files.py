@@ -46,6 +46,15 @@ def test_nothing_is_added_where_anything_fails(
     assert not there or (target / "file").read_text() == "before"
 
 
+def test_a_folder_that_is_there_is_all_that_is_written_in(tmp_path: Path) -> None:
+    """It may be a file system of its own, and what it lies in not one's to write in."""
+    (tmp_path / "target").mkdir()
+    with adding_to(tmp_path / "target", "--output") as folder:
+        assert folder.parent == tmp_path / "target" and names(tmp_path) == ["target"]
+        (folder / "file").write_text("1")
+    assert names(tmp_path / "target") == ["file"]
+
+
 def test_a_folder_in_a_files_place(tmp_path: Path) -> None:
     """Said before anything is moved."""
     (tmp_path / "target" / "b").mkdir(parents=True)

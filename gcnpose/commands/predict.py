@@ -29,7 +29,7 @@ DEFAULT_FORMATS = "npz,html,png"
 LARGEST_SHARE_OUTSIDE = 0.2
 """Of the joints; detectors place some of what they do not see beside the image."""
 
-_TOO_SLOW = "{:g} frames per second, too far apart to fill up: lifted as they come"
+_TOO_SLOW = "{:g} frames per second, too far apart to be motion: "
 _LARGEST_PX = 1e6  # of a camera: a telescope's
 _NOT_LIVE = (
     *("output", "formats", "format", "sequence", "inspect"),
@@ -141,7 +141,7 @@ def _predict(options: argparse.Namespace) -> None:
         elif fps := lifter.lifted_at(tracks[0].fps):
             say(f"  {tracks[0].fps:g} frames per second, lifted at {fps:g}, as the network was trained")
         elif lifter.is_too_slow(tracks[0].fps):
-            say(f"  {_TOO_SLOW.format(tracks[0].fps)}")
+            say(f"  {_TOO_SLOW.format(tracks[0].fps)}each is lifted by itself")
         if options.checkpoint is None:
             say("network: the one that comes with gcnpose, trained on CMU motion; --checkpoint takes another")
         if (outside := share_outside(tracks)) > LARGEST_SHARE_OUTSIDE:
@@ -195,7 +195,7 @@ def _stream(options: argparse.Namespace) -> None:
         raise InputError("--stream needs --size WxH")
     lifter = _lifter(options)
     if lifter.is_too_slow(options.fps):
-        print(_TOO_SLOW.format(options.fps), file=sys.stderr)
+        print(f"{_TOO_SLOW.format(options.fps)}lifted as they come", file=sys.stderr)
     answers = lift_lines(
         sys.stdin.buffer,
         lifter,
@@ -258,6 +258,8 @@ def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track
     seconds = time.perf_counter() - start
     frames = f"{len(lifted.frames)} frames from {track.first_frame} on"
     say(f"person {track.person}: {frames}, lifted by {lifter.method} in {seconds:.1f} s")
+    if not lifter.convert(track).measured[:, lifter.skeleton.root_index].any():
+        say(f"  its {lifter.skeleton.root} is never seen: where the body ends is a guess, and the 3D with it")
     try:
         return lifter.place(lifted, track, intrinsics)
     except InputError as error:

@@ -128,7 +128,8 @@ class Lifter:
     def __call__(self, track: KeypointTrack, intrinsics: Intrinsics | None = None) -> Track3D:
         """Root-relative 3D of every frame of a track, its joints converted where they are others.
 
-        A track of another frame rate than :meth:`lifted_at` is resampled to that and its 3D back again.
+        A track of another frame rate than :meth:`lifted_at` is resampled to that and its 3D back again. Of
+        one that is :meth:`too slow <is_too_slow>` every frame is lifted by itself.
 
         Args:
             track: The 2D.
@@ -147,7 +148,9 @@ class Lifter:
         sequence = self.network_input(track.keypoints_2d, track.score, track.image_size)
         focal = focal_length(intrinsics, track.image_size)
         fps = self.lifted_at(track.fps)
-        if fps is None or track.fps is None:
+        if self.is_too_slow(track.fps):
+            positions = np.concatenate([self.lift(frame[None], focal) for frame in sequence])
+        elif fps is None or track.fps is None:
             positions = self.lift(sequence, focal)
         else:
             frames = round((len(sequence) - 1) * fps / track.fps) + 1
@@ -171,8 +174,8 @@ class Lifter:
     def lifted_at(self, fps: float | None) -> float | None:
         """The frame rate that tracks of another one are brought to; None: they are lifted as they come.
 
-        As they come where either rate is unknown, where the training has played its motion as fast or slow,
-        and where they are :meth:`too slow <is_too_slow>`.
+        As they come where either rate is unknown, and where the training has played its motion as fast or
+        slow; also where they are :meth:`too slow <is_too_slow>` and nothing is to be known of the motion.
         """
         if fps is None or self.fps is None or self.is_too_slow(fps):
             return None

@@ -21,6 +21,7 @@ MOST_PEOPLE = 100
 
 _DECIMALS_M = 5
 _LARGEST_PX = 1e6
+_SMALLEST_PX = 2.0
 
 Points = npt.NDArray[np.float32]
 
@@ -188,5 +189,9 @@ def _joints(rows: Any, joints: int, min_score: float) -> tuple[Points, Points]:
     there = (
         is_detected(values[:, :2]) & (np.abs(values) < _LARGEST_PX).all(axis=1) & (values[:, 2] >= min_score)
     )
+    if there.sum() > 1 and (np.abs(values[there, :2]) <= _SMALLEST_PX).all():
+        raise InputError(
+            f"keypoints: all within {_SMALLEST_PX:g} pixels of a corner: fractions of the image?"
+        )
     score = np.where(there, np.clip(values[:, 2], 0, 1), 0.0)
     return np.where(there[:, None], values[:, :2], 0.0).astype(np.float32), score.astype(np.float32)

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,7 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.n
     positions = torch.from_numpy(sequence.positions)
     placed = world_to_camera(positions, lens.orientation[0], lens.translation[0]).numpy()
     np.save(tmp_path / "walk.npy", placed[..., :2] / placed[..., 2:] * 1145 + 500)
-    monkeypatch.setattr(Lifter, "lift", lambda self, sequence: placed - placed[:, :1])
+    monkeypatch.setattr(Lifter, "lift", lambda self, sequence, focal: placed - placed[:, :1])
     return tmp_path / "walk.npy", placed
 
 
@@ -57,7 +60,7 @@ def predict(checkpoint: Path, keypoints: Path, *options: str) -> int:
 
 def test_same_errors_as_evaluate(checkpoint: Path, tmp_path: Path) -> None:
     """The test subject's projected 2D, a file for each camera, in the network's own joints."""
-    report = evaluate_checkpoint(checkpoint, [], say=lambda _: None)
+    report = evaluate_checkpoint(checkpoint, ["evaluation.following=true"], say=lambda _: None)
     config, skeleton, _ = restore_model(load_checkpoint(checkpoint), checkpoint)
     views = build_views(config, build_motion(config, skeleton, ("test",))["test"])
     errors = []
@@ -68,7 +71,7 @@ def test_same_errors_as_evaluate(checkpoint: Path, tmp_path: Path) -> None:
         assert predict(checkpoint, file, *options, "--output", str(output)) == 0
         with np.load(output / "tracks.npz") as lifted:
             errors.append(mpjpe_mm(torch.from_numpy(lifted["positions/0"]), views.pose_3d[clip.rows]))
-    assert torch.cat(errors).mean().item() == pytest.approx(report["mean_over_frames"]["mpjpe_mm"], abs=0.01)
+    assert torch.cat(errors).mean().item() == pytest.approx(report["mean_over_frames"]["mpjpe_mm"], abs=0.1)
 
 
 def test_the_network_that_comes_with_gcnpose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +195,9 @@ def test_the_frame_rate_is_the_networks(
     monkeypatch.setattr(
         Lifter,
         "lift",
-        lambda self, sequence: seen.append(len(sequence)) or np.zeros((len(sequence), 17, 3), np.float32),
+        lambda self, sequence, focal: (
+            seen.append(len(sequence)) or np.zeros((len(sequence), 17, 3), np.float32)
+        ),
     )
     for number, options in enumerate(([], ["--fps", "25"], ["--fps", "60"])):
         given = [*WALKING, *options, "--output", str(tmp_path / str(number)), "--formats", "npz"]
@@ -238,7 +243,7 @@ def test_no_floor_under_who_does_not_stand(
     file, placed = walking
     turned = placed[..., [1, 0, 2]]
     np.save(file, turned[..., :2] / turned[..., 2:] * 1145 + 500)
-    monkeypatch.setattr(Lifter, "lift", lambda self, sequence: turned - turned[:, :1])
+    monkeypatch.setattr(Lifter, "lift", lambda self, sequence, focal: turned - turned[:, :1])
     options = [*WALKING, "--output", str(tmp_path / "out"), "--floor"]
     assert predict(checkpoint, file, *options) == 2
     assert re.search("--floor: the feet show none, or one tilted by [0-9]+ degrees", capsys.readouterr().err)
@@ -315,7 +320,7 @@ def test_what_is_lifted_is_smoothed(
 ) -> None:
     jitter = []
 
-    def measure(self: Lifter, sequence: torch.Tensor) -> np.ndarray:
+    def measure(self: Lifter, sequence: torch.Tensor, focal: float) -> np.ndarray:
         jitter.append(sequence.diff(n=2, dim=0).abs().mean().item())
         return np.zeros((len(sequence), 17, 3), np.float32)
 
@@ -511,3 +516,31 @@ def test_one_frame(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert predict(checkpoint, keypoints, "--output", str(output), "--formats", "npz,bvh,png,html") == 0
     assert len(list(output.iterdir())) == 4
+
+
+def test_whose_root_is_never_seen(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a desk: what the detector places is the upper body."""
+    points, scores = keypoint_files.walker(20)
+    scores = np.concatenate([scores[:, :-6], np.zeros((20, 6))], axis=1)
+    for name, seen in (("all", np.ones_like(scores)), ("desk", scores)):
+        np.save(tmp_path / "keypoints.npy", np.concatenate([points, seen[..., None]], axis=2))
+        options = ["--layout", "coco17", "--size", "1280x720", "--formats", "npz"]
+        assert (
+            predict(checkpoint, tmp_path / "keypoints.npy", *options, "--output", str(tmp_path / name)) == 0
+        )
+        assert ("its pelvis is never seen" in capsys.readouterr().out) == (name == "desk")
+
+
+def test_names_that_a_terminal_cannot_show(checkpoint: Path, keypoints: Path, tmp_path: Path) -> None:
+    named = keypoints.rename(tmp_path / "Läufer.json")
+    command = [sys.executable, "-m", "gcnpose.cli", "predict", str(named), "--checkpoint", str(checkpoint)]
+    done = subprocess.run(
+        [*command, "--formats", "npz", "--output", str(tmp_path / "out")],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert r"L\xe4ufer.json" in done.stdout

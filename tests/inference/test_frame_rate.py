@@ -50,3 +50,13 @@ def test_there_and_back_again(frames: int) -> None:
     torch.testing.assert_close(longer[::2], sequence)
     torch.testing.assert_close(longer[1::2], (sequence[1:] + sequence[:-1]) / 2)
     torch.testing.assert_close(resample(longer, frames), sequence)
+
+
+def test_frames_too_far_apart_are_each_lifted_alone(lifter: Lifter) -> None:
+    random = np.random.default_rng(0)
+    keypoints_2d = random.uniform(300, 700, (3, 17, 2))
+    lifted = lifter(track_of(keypoints_2d, fps=2.0))
+    assert lifted.fps == 2
+    for number, frame in enumerate(keypoints_2d):
+        alone = lifter(track_of(frame[None], fps=None)).positions[0]
+        np.testing.assert_allclose(lifted.positions[number], alone, atol=1e-6)

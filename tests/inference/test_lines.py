@@ -166,6 +166,7 @@ def test_missing_people_and_joints(lifter: Lifter) -> None:
         ({"keypoints": [[1]] * 17}, r"joint 0: expected \[x, y\], \[x, y, score\] or null"),
         ({"keypoints": [[1, 2]] * 16 + [[1, True]]}, "joint 16: expected"),
         ({"keypoints": [[1, 10**400]] * 17}, "joint 0: a number is too large"),
+        ({"keypoints": [[0.4, 0.5]] * 17}, "all within 2 pixels of a corner: fractions of the image"),
         ({"keypoints": None, "person": [1]}, "person: expected a text or a whole number, got list"),
         ({"keypoints": None, "frame": 1.5}, "frame: expected a text or a whole number, got float"),
     ],
