@@ -340,7 +340,8 @@ def read_yolo(files: Iterable[tuple[str, str]], known_joints: int | None = None)
     """YOLO's label files, one per image: class, box, then x and y of every joint, perhaps with a score.
 
     docs.ultralytics.com/datasets/pose, and `save_txt` of its results, which may put the box's score and the
-    track id behind them; it opens its files to append, so that a second run repeats the rows.
+    track id behind them, no id where the tracker has none; it opens its files to append, so that a second run
+    repeats the rows.
 
     Args:
         files: Name and content of each.
@@ -361,14 +362,14 @@ def read_yolo(files: Iterable[tuple[str, str]], known_joints: int | None = None)
         labels.append(name)
     if not rows:
         raise InputError("holds no people")
-    table = np.array(rows)
-    joints, width, more = _yolo_columns(table.shape[1], known_joints)
-    values = table[:, 5 : 5 + joints * width].reshape(len(table), joints, width)
+    longest = max(map(len, rows))
+    joints, width, more = _yolo_columns(longest, known_joints)
+    values = np.array([row[5 : 5 + joints * width] for row in rows]).reshape(len(rows), joints, width)
     found = Found("yolo_pose", labels, np.array(frame_of), values, normalized_format=True)
     # Behind the joints: the box's score, the track id, or both, the id last.
-    last = table[:, -1]
-    if more == 2 or (more == 1 and not (last % 1).any() and last.max() > 0):
-        found.ids = [str(int(number)) for number in last]
+    last = [row[-1] for row in rows if len(row) == longest]
+    if more == 2 or (more == 1 and all(number % 1 == 0 for number in last) and max(last) > 0):
+        found.ids = [str(int(row[-1])) if len(row) == longest else "" for row in rows]
     return found
 
 
@@ -379,9 +380,10 @@ def _read_label(text: str, where: str, expected: int | None, known_joints: int |
         raise InputError(f"{where}: expected numbers, got {text[:40]!r}") from None
     if not all(map(math.isfinite, row)):
         raise InputError(f"{where}: holds a number that is not finite")
-    if expected is not None and len(row) != expected:
+    columns = _yolo_columns(len(row), known_joints)[:2]
+    if expected is not None and columns != _yolo_columns(expected, known_joints)[:2]:
         raise InputError(f"{where}: has {len(row)} numbers, the rows before have {expected}")
-    if _yolo_columns(len(row), known_joints)[0] == 0:
+    if columns[0] == 0:
         raise InputError(
             f"{where}: has {len(row)} numbers; expected class, box (4) and x, y, score of 17 joints, 56 in "
             "all, perhaps the box's score and a track id behind them"

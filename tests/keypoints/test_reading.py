@@ -381,6 +381,18 @@ def test_yolo_with_score_and_id_behind_the_joints(tmp_path: Path) -> None:
     assert detections.track_ids == ("7", "8", "7")
 
 
+@pytest.mark.parametrize("score", ["", " 0.8"])
+def test_yolo_rows_without_an_id_before_the_tracker_has_one(tmp_path: Path, score: str) -> None:
+    """Ultralytics' `model.track(save_txt=True)` leaves the number out."""
+    row = " ".join(["0 0.5 0.5 0.2 0.6", *["0.5 0.5 0.9"] * 17]) + score
+    (tmp_path / "clip_0.txt").write_text(f"{row}\n")
+    (tmp_path / "clip_1.txt").write_text(f"{row} 7\n{row} 8\n")
+    (tmp_path / "clip_2.txt").write_text(f"{row}\n")
+    detections = read_keypoints(tmp_path)
+    assert detections.track_ids == ("", "7", "8", "")
+    np.testing.assert_array_equal(detections.keypoints, np.full((4, 17, 2), 0.5))
+
+
 def test_yolo_without_scores(tmp_path: Path) -> None:
     (tmp_path / "image0.txt").write_text(" ".join(["0 0.5 0.5 0.2 0.6", *["0.5 0.25"] * 17]))
     detections = read_keypoints(tmp_path / "image0.txt")
