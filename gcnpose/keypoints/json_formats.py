@@ -47,20 +47,31 @@ def parse_json(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"is not JSON: byte {error.start} is no UTF-8 text") from None
     try:
-        return json.loads(text)
+        return _parse_text(text)
     except json.JSONDecodeError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if error.msg == "Extra data" and len(lines) > 1:
-            try:
-                return [json.loads(line) for line in lines]
-            except json.JSONDecodeError:
-                pass
         position = len(text[: error.pos].encode())
         raise InputError(
             f"is not JSON: {error.msg} at byte {position} (line {error.lineno}, column {error.colno})"
         ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists within lists
         raise InputError(f"is not JSON that can be read: {error}") from None
+
+
+def _parse_text(text: str) -> Any:
+    """As :func:`parse_json`; where the first line alone holds a value, a fault is that of a later line."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data" or len(text[: error.pos].strip().splitlines()) > 1:
+            raise
+    values, start = [], 0
+    for line in text.splitlines(keepends=True):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise json.JSONDecodeError(error.msg, text, start + error.pos) from None
+        start += len(line)
+    return values
 
 
 def read_json(content: Any, label: str, format: str | None = None) -> Found:

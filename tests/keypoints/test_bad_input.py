@@ -35,6 +35,8 @@ def rows(frames: int = 4) -> list[list[Any]]:
         ("a.json", b'[{"image_id": 0, "keypoints": [1, 2', r"is not JSON: .* at byte 35 \(line 1"),
         ("a.json", b'{"people": [}', r"is not JSON: Expecting value at byte 12"),
         ("a.json", '{"é": '.encode() + b"}", r"at byte 7"),
+        ("a.jsonl", b'{"a": 1}\n\n{"a": ', r"Expecting value at byte 16 \(line 3, column 7\)"),
+        ("a.json", b'{\n"a": 1\n}\n}', r"Extra data at byte 11 \(line 4, column 1\)"),
         ("a.json", b"\xff\xfe{", r"is not JSON: byte 0 is no UTF-8"),
         ("a.json", b"[" * 100_000, r"is not JSON"),
         ("a.json", b"[" + b"9" * 5000 + b"]", r"is not JSON"),
