@@ -89,14 +89,14 @@ class Detections:
 def is_detected(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which joints have a place.
 
-    Those that a detector did not find it leaves empty (NaN here) or puts at (0, 0), OpenPifPaf at (0, -3). A
-    joint whose x alone is 0 is a real one at the image's edge.
+    Those that a detector did not find it leaves empty (NaN here) or puts at (0, 0) or (-1, -1), OpenPifPaf at
+    (0, -3). A joint whose x alone is 0 is a real one at the image's edge.
 
     Shapes:
         keypoints: (..., 2) -> (...)
     """
     x, y = keypoints[..., 0], keypoints[..., 1]
-    nowhere = (x == 0) & ((y == 0) | (y == -3))
+    nowhere = ((x == 0) & ((y == 0) | (y == -3))) | ((x == -1) & (y == -1))
     return np.isfinite(x) & np.isfinite(y) & ~nowhere
 
 

@@ -173,6 +173,17 @@ def test_a_joint_that_is_null_is_not_detected(tmp_path: Path, joint: int, as_key
     assert inspect_person(detections, "0", 0)["joints"][name]["x"] is None
 
 
+@pytest.mark.parametrize("unit", ["pixel", "normalized"])
+def test_a_joint_at_minus_one_is_not_detected(tmp_path: Path, unit: str) -> None:
+    """Both of them: a joint of which one is -1 lies at the image's edge."""
+    keypoints = walker()[0] / (1 if unit == "pixel" else 1000)
+    keypoints[1, 5], keypoints[2, 6, 0] = -1, -1
+    np.save(tmp_path / "a.npy", keypoints)
+    detections = read_keypoints(tmp_path / "a.npy")
+    assert detections.unit == unit
+    assert np.argwhere(~detections.detected).tolist() == [[1, 5]]
+
+
 def test_scores_out_of_range(tmp_path: Path) -> None:
     content = rows()
     content[0][2], content[1][5], content[2][8] = -3.0, float("nan"), 7.5
