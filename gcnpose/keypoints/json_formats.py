@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 from gcnpose.errors import InputError
-from gcnpose.keypoints.people import Found, People
+from gcnpose.keypoints.numbering import names_number_frames
+from gcnpose.keypoints.people import Found, People, label_text
 
 SINGLE_IMAGE = "(single image)"
 _DEEPEST = 5  # levels of lists and keys in a frame, down to a person's points
@@ -182,24 +183,34 @@ def _read_coco(content: Any, label: str) -> Found | None:
     """COCO's formats: results, a list with a number as image_id; annotations, with images beside them.
 
     cocodataset.org/#format-results and #format-data. The third number is a flag in annotations: 0 not
-    labelled, 1 hidden, 2 visible.
+    labelled, 1 hidden, 2 visible. The images' ids need not be in the order of a video: Roboflow's are not.
     """
     people = People()
-    names, sizes = None, {}
+    names, images = None, []
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-        for image in _objects(content.get("images"), "images"):
-            size = _size(image)
-            frame = people.frame(image.get("id"))
-            if size:
-                sizes[people.labels[frame]] = size
+        images = _objects(content.get("images"), "images")
         persons = _objects(content["annotations"], "annotations")
         names = _category_names(content.get("categories"))
     elif _is_list_of(content, "image_id", "keypoints") and _is_number(content[0]["image_id"]):
         persons = content
     else:
         return None
+    frames = [people.frame(image.get("id")) for image in images]
     _add_entries(people, persons)
+    if frames == list(range(len(people.labels))):  # each image once, and no person in another
+        people.labels = _image_labels(images, people.labels)
+    pairs = zip(frames, images, strict=True)
+    sizes = {people.labels[frame]: size for frame, image in pairs if (size := _size(image))}
     return people.found("coco_json", names=names, sizes=sizes or None)
+
+
+def _image_labels(images: list[dict[str, Any]], ids: list[str]) -> list[str]:
+    """What says the order of COCO's images: their frame_id, else their file names, else their ids."""
+    for key in ("frame_id", "file_name"):
+        labels = [label_text(image[key]) for image in images if image.get(key) is not None]
+        if len(set(labels)) == len(images) and (key == "frame_id" or names_number_frames(labels, ids)):
+            return labels
+    return ids
 
 
 def _add_entries(people: People, entries: Iterable[dict[str, Any]]) -> None:

@@ -136,6 +136,16 @@ def _whole_numbers(labels: Sequence[str]) -> npt.NDArray[np.int64] | None:
     return None
 
 
+def names_number_frames(names: Sequence[str], ids: Sequence[str]) -> bool:
+    """Whether file names are numbered as a video's frames are, and otherwise than the images' ids.
+
+    Such names are alike but for their numbers. Those with hashes are not, though some hold a number too.
+    """
+    alike = len({re.sub("[0-9]+", "0", _without_endings(name)) for name in names}) == 1
+    numbers, known = _whole_numbers(names), _whole_numbers(ids)
+    return alike and numbers is not None and (known is None or not np.array_equal(numbers, known))
+
+
 def _without_endings(label: str) -> str:
     """A file name without its folder, and without what stands behind the frame number and may hold digits."""
     name = re.sub(r"\.rf\.[0-9a-f]+(?=\.|$)", "", re.split(r"[/\\]", label)[-1])  # Roboflow's hash

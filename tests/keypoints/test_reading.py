@@ -185,6 +185,55 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert inspect(detections)["frame_numbers_missing"] == [[12, 13]]
 
 
+# Images of which the second was filmed first, then the third: what they carry, and the labels of the frames.
+SHUFFLED = {
+    "frame_id": (
+        [{"frame_id": frame, "file_name": f"{9 - frame}.jpg"} for frame in (2, 0, 1)],
+        ["0", "1", "2"],
+    ),
+    "names": (
+        [{"file_name": f"a_mp4-{frame:04}_jpg.rf.{frame}b.jpg"} for frame in (5, 3, 4)],
+        ["a_mp4-0003_jpg.rf.3b.jpg", "a_mp4-0004_jpg.rf.4b.jpg", "a_mp4-0005_jpg.rf.5b.jpg"],
+    ),
+}
+# Images in the order of their ids.
+IN_ORDER = {
+    "nothing": [{}, {}, {}],
+    "the ids": [{"file_name": f"{image:06}.jpg"} for image in (7, 8, 9)],
+    "hashes": [{"file_name": name} for name in ("3ec9.jpg", "07aa.jpg", "d13f.jpg")],
+    "one name": [{"file_name": "1.jpg"}] * 3,
+    "not all": [{"frame_id": 2}, {"frame_id": 1}, {}],
+}
+
+
+def coco_images(path: Path, images: list[dict[str, Any]], first_id: int = 7) -> Path:
+    """Annotations of one person in each of the images, at x = 100 in the first of them, then at 200 ..."""
+    numbered = [{"id": first_id + number, **image} for number, image in enumerate(images)]
+    people = [
+        {"image_id": first_id + number, "keypoints": [100 * (number + 1), 50, 2] * 17, "category_id": 1}
+        for number in range(len(images))
+    ]
+    return write(path, {"images": numbered, "annotations": people})
+
+
+@pytest.mark.parametrize("name", SHUFFLED)
+def test_images_of_coco_go_by_frame_or_name(tmp_path: Path, name: str) -> None:
+    images, labels = SHUFFLED[name]
+    sized = [images[0] | {"width": 640, "height": 480}, *images[1:]]
+    detections = read_keypoints(coco_images(tmp_path / "a.json", sized))
+    assert list(detections.frame_labels) == labels
+    assert np.diff(detections.frame_numbers).tolist() == [1, 1]
+    assert detections.keypoints[:, 0, 0].tolist() == [200, 300, 100]
+    assert detections.image_sizes[2].tolist() == [640, 480]
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_images_of_coco_go_by_id_else(tmp_path: Path, name: str) -> None:
+    detections = read_keypoints(coco_images(tmp_path / "a.json", IN_ORDER[name]))
+    assert detections.frame_labels == ("7", "8", "9")
+    assert detections.keypoints[:, 0, 0].tolist() == [100, 200, 300]
+
+
 @pytest.mark.parametrize("idx", [3, 3.0, [3.0], [[3.0], [3.0]], "3"])
 def test_track_ids_in_all_their_wrappings(tmp_path: Path, idx: object) -> None:
     people = [{"image_id": "0.jpg", "category_id": 1, "keypoints": [5.0] * 51, "idx": idx}]
