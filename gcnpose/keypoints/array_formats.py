@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.errors import InputError
-from gcnpose.keypoints.people import Found, single_frames
+from gcnpose.keypoints.people import Found, choose_recording, single_frames
 from gcnpose.pickles import load_arrays
 
 _MARKS = {
@@ -139,18 +139,12 @@ def _choose(sequence: str | None, known: Mapping[str, Any], arrays: Mapping[str,
     Raises:
         InputError: if there is none, or several and none is named.
     """
-    names = ", ".join(repr(name[:60]) for name in list(known)[:8])
-    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
     if not known:
         held = ", ".join(
             f"{name[:40]!r} {getattr(array, 'shape', '')}" for name, array in list(arrays.items())[:8]
         )
         raise InputError(f"holds no array (frames, joints, 2 or 3), but {held or 'nothing'}")
-    if sequence is None and len(known) > 1:
-        raise InputError(f"holds {len(known)} recordings: {names}{more}; name one with --sequence")
-    if sequence is not None and sequence not in known:
-        raise InputError(f"holds no recording {sequence!r}; there are {names}{more}")
-    return sequence or next(iter(known))
+    return choose_recording(sequence, known)
 
 
 def _read_videopose3d(arrays: Mapping[str, Any], sequence: str | None) -> Found:

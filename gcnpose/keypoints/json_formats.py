@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.numbering import names_number_frames
-from gcnpose.keypoints.people import Found, People, label_text
+from gcnpose.keypoints.people import Found, People, choose_recording, label_text
 
 SINGLE_IMAGE = "(single image)"
 _DEEPEST = 5  # levels of lists and keys in a frame, down to a person's points
@@ -75,17 +75,20 @@ def _parse_text(text: str) -> Any:
     return values
 
 
-def read_json(content: Any, label: str, format: str | None = None) -> Found:
+def read_json(content: Any, label: str, format: str | None = None, sequence: str | None = None) -> Found:
     """The people in the content of a JSON file.
 
     Args:
         content: As :func:`parse_json` gives it.
         label: What to call the frame of a file that holds a frame by its nature.
         format: Key of :data:`JSON_FORMATS`; None: the first whose marks the content has.
+        sequence: Which of several videos.
 
     Raises:
-        InputError: if the content is not of the format, or of none; or has faults.
+        InputError: if the content is not of the format, or of none; or has faults; or holds several videos
+            and none is chosen.
     """
+    content = _one_video(content, sequence)
     for read in [JSON_FORMATS[format]] if format else dict.fromkeys(JSON_FORMATS.values()):
         found = read(content, label)
         if found is not None:
@@ -97,6 +100,25 @@ def read_json(content: Any, label: str, format: str | None = None) -> Found:
     raise InputError(
         f"is JSON, but holds no keypoints in a known form; expected {expected}, got {_outline(content)}"
     )
+
+
+def _one_video(content: Any, sequence: str | None) -> Any:
+    """COCO's annotations of one video, where the images say which they are of; any other content as it is.
+
+    PoseTrack calls it vid_id, others video_id.
+    """
+    images: Any = content.get("images") if isinstance(content, dict) and "annotations" in content else None
+    images = images if _is_list_of(images) else []
+    videos = [str(_first(image, ("video_id", "vid_id"))) for image in images]
+    names = [name for name in dict.fromkeys(videos) if name != "None"]
+    chosen = choose_recording(sequence, names)
+    if len(names) < 2:
+        return content
+    images = [image for image, video in zip(images, videos, strict=True) if video == chosen]
+    ids = {label_text(image.get("id")) for image in images}
+    persons = _objects(content["annotations"], "annotations")
+    persons = [person for person in persons if label_text(person.get("image_id")) in ids]
+    return {**content, "images": images, "annotations": persons}
 
 
 def _outline(content: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,23 @@ def label_text(label: object) -> str:
     if isinstance(label, bool) or not isinstance(label, int | float | str):
         raise InputError(f"a frame is called {str(label)[:60]!r}; expected a number or a file name")
     return str(label)
+
+
+def choose_recording(sequence: str | None, names: Collection[str]) -> str:
+    """Name of the recording that is meant, of those that a file names; "" where it names none.
+
+    Raises:
+        InputError: if there are several and none is named, or none is called so.
+    """
+    shown = ", ".join(repr(name[:60]) for name in list(names)[:8])
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    if sequence is None and len(names) > 1:
+        raise InputError(f"holds {len(names)} recordings: {shown}{more}; name one with --sequence")
+    if sequence is not None and not names:
+        raise InputError(f"holds one recording; there is none called {sequence!r}")
+    if sequence is not None and sequence not in names:
+        raise InputError(f"holds no recording {sequence!r}; there are {shown}{more}")
+    return sequence or next(iter(names), "")
 
 
 def single_frames(format: str, values: npt.NDArray[np.float64], **more: Any) -> Found:

@@ -17,7 +17,7 @@ from gcnpose.keypoints.detections import Detections
 from gcnpose.keypoints.json_formats import JSON_FORMATS, parse_json, read_json
 from gcnpose.keypoints.layouts import find_layout
 from gcnpose.keypoints.numbering import natural_key
-from gcnpose.keypoints.people import Found
+from gcnpose.keypoints.people import Found, choose_recording
 from gcnpose.keypoints.settling import settle
 from gcnpose.keypoints.table_formats import read_csv, read_pbtxt, read_yolo
 
@@ -68,7 +68,7 @@ def read_keypoints(
 def _read(path: Path, format: str | None, sequence: str | None, joints: int | None) -> Found:
     """What the reader of the file's format finds."""
     if path.is_dir():
-        return _read_folder(path, format, joints)
+        return _read_folder(path, format, sequence, joints)
     if not path.exists():
         raise InputError("no such file or folder")
     if not path.is_file():
@@ -87,9 +87,7 @@ def _read(path: Path, format: str | None, sequence: str | None, joints: int | No
             format, "a file of NumPy's", "npz_videopose3d", "npz_detectron", "npz_reconstruction", "array"
         )
         return read_arrays(path, format, sequence)
-    if sequence is not None:
-        raise InputError(f"holds one recording; there is none called {sequence!r}")
-    return _read_text(path.name, path.read_bytes(), format, joints)
+    return _read_text(path.name, path.read_bytes(), format, sequence, joints)
 
 
 def _expect(format: str | None, kind: str, *formats: str) -> None:
@@ -123,13 +121,14 @@ def _text(data: bytes) -> str:
     return text
 
 
-def _read_text(name: str, data: bytes, format: str | None, joints: int | None) -> Found:
+def _read_text(name: str, data: bytes, format: str | None, sequence: str | None, joints: int | None) -> Found:
     """A text by its first character, or by how its first line looks."""
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start in (b"{", b"[") or name.endswith((".json", ".jsonl")):
         _expect(format, "JSON", *JSON_FORMATS)
         with _no_collection():
-            return read_json(parse_json(data), name, format)
+            return read_json(parse_json(data), name, format, sequence)
+    choose_recording(sequence, ())
     text = _text(data)
     if name.endswith(".pbtxt") or "landmark {" in text[:10_000]:
         _expect(format, "protobuf text", "mediapipe")
@@ -154,7 +153,9 @@ def _is_label(name: str, line: str) -> bool:
     return name.endswith(".txt") and len(cells) >= 5 and numbers[0] % 1 == 0 and in_image
 
 
-def _read_folder(folder: Path, format: str | None, joints: int | None, depth: int = 0) -> Found:
+def _read_folder(
+    folder: Path, format: str | None, sequence: str | None, joints: int | None, depth: int = 0
+) -> Found:
     """A file per frame: OpenPose's and others' JSON, or YOLO's labels; perhaps in a folder within."""
     names = sorted((entry.name for entry in os.scandir(folder) if entry.is_file()), key=natural_key)
     names = [name for name in names if not name.startswith(".") and name not in _NO_FRAMES]
@@ -170,12 +171,12 @@ def _read_folder(folder: Path, format: str | None, joints: int | None, depth: in
             entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
         ]
         if len(inner) == 1 and depth < _DEEPEST:
-            return _read_folder(folder / inner[0], format, joints, depth + 1)
+            return _read_folder(folder / inner[0], format, sequence, joints, depth + 1)
         held = f", but the folders {', '.join(sorted(inner)[:8])}; give one of them" if inner else ""
         raise InputError(f"is a folder without files .json or .txt, one per frame{held}")
     if len(chosen) == 1:
         with _naming(chosen[0]):
-            return _read(folder / chosen[0], format, None, joints)
+            return _read(folder / chosen[0], format, sequence, joints)
     others = len(names) - len(chosen)
     files = ((name, (folder / name).read_bytes()) for name in chosen)
     if kind == ".json":

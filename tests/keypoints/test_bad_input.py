@@ -323,8 +323,9 @@ def test_options_are_checked(tmp_path: Path) -> None:
         read_keypoints(path, format="coco")
     with pytest.raises(InputError, match=r"image size 0x480"):
         read_keypoints(path, size=(0, 480))
-    with pytest.raises(InputError, match=r"there is none called 'S1'"):
-        read_keypoints(path, sequence="S1")
+    for one in (path, WRITERS["wide_csv"](tmp_path, *walker())):
+        with pytest.raises(InputError, match=r"holds one recording; there is none called 'S1'"):
+            read_keypoints(one, sequence="S1")
 
 
 def test_names_and_scores_that_do_not_fit(tmp_path: Path) -> None:

@@ -234,6 +234,24 @@ def test_images_of_coco_go_by_id_else(tmp_path: Path, name: str) -> None:
     assert detections.keypoints[:, 0, 0].tolist() == [100, 200, 300]
 
 
+@pytest.mark.parametrize("key", ["video_id", "vid_id"])
+def test_videos_of_coco_are_recordings(tmp_path: Path, key: str) -> None:
+    """Two videos, each numbered from 0; alone in a folder as well."""
+    images = [{key: video, "frame_id": frame} for video in (31, "b") for frame in range(2)]
+    path = coco_images(tmp_path / "a.json", images)
+    for place in (path, tmp_path):
+        with pytest.raises(InputError, match=r"holds 2 recordings: '31', 'b'; name one with --sequence"):
+            read_keypoints(place)
+        detections = read_keypoints(place, sequence="b")
+        assert detections.frame_labels == ("0", "1")
+        assert detections.keypoints[:, 0, 0].tolist() == [300, 400]
+    with pytest.raises(InputError, match=r"holds no recording '3'; there are '31', 'b'"):
+        read_keypoints(path, sequence="3")
+    alone = coco_images(tmp_path / "alone.json", images[:2])
+    assert read_keypoints(alone).keypoints[:, 0, 0].tolist() == [100, 200]
+    assert read_keypoints(alone, sequence="31").frame_labels == ("0", "1")
+
+
 @pytest.mark.parametrize("idx", [3, 3.0, [3.0], [[3.0], [3.0]], "3"])
 def test_track_ids_in_all_their_wrappings(tmp_path: Path, idx: object) -> None:
     people = [{"image_id": "0.jpg", "category_id": 1, "keypoints": [5.0] * 51, "idx": idx}]
