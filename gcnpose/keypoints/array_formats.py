@@ -38,7 +38,7 @@ def read_arrays(path: Path, format: str | None = None, sequence: str | None = No
         InputError: if it cannot be read, or holds no keypoints, or several recordings and none is chosen.
     """
     arrays = load_arrays(path)
-    format = format or next(name for name, keys in _MARKS.items() if set(keys) <= set(arrays))
+    format = format or _tell_format(arrays)
     if not set(_MARKS[format]) <= set(arrays):
         known = ", ".join(repr(name[:40]) for name in list(arrays)[:10])
         raise InputError(
@@ -54,6 +54,15 @@ def read_arrays(path: Path, format: str | None = None, sequence: str | None = No
             return read_array(values, "npz_reconstruction", layout="h36m17")
         case _:
             return _read_plain(arrays, sequence)
+
+
+def _tell_format(arrays: Mapping[str, Any]) -> str:
+    format = next(name for name, keys in _MARKS.items() if set(keys) <= set(arrays))
+    # Detectron's keypoints are lists of classes; as an array they have an axis for each of frames, classes,
+    # people, numbers and joints. Others write plain arrays beside boxes.
+    if format == "npz_detectron" and _is_numeric(arrays["keypoints"]) and arrays["keypoints"].ndim < 5:
+        return "array"
+    return format
 
 
 def read_array(values: npt.NDArray[np.float64], format: str, layout: str = "") -> Found:
@@ -104,8 +113,12 @@ def read_array(values: npt.NDArray[np.float64], format: str, layout: str = "") -
     )
 
 
+def _is_numeric(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
+
+
 def _numbers(name: str, array: Any) -> npt.NDArray[np.float64]:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+    if not _is_numeric(array):
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{name}: expected an array of numbers, got {kind}")
     return np.asarray(array, dtype=np.float64)
@@ -113,11 +126,7 @@ def _numbers(name: str, array: Any) -> npt.NDArray[np.float64]:
 
 def _read_plain(arrays: Mapping[str, Any], sequence: str | None) -> Found:
     """The one array that can be keypoints, with the scores beside it if they have its shape."""
-    numbers = {
-        name: array
-        for name, array in arrays.items()
-        if isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
-    }
+    numbers = {name: array for name, array in arrays.items() if _is_numeric(array)}
     points = {
         name: array for name, array in numbers.items() if array.ndim in (3, 4) and array.shape[-1] in (2, 3)
     }

@@ -270,7 +270,7 @@ def test_archives_with_faults(tmp_path: Path) -> None:
         read_keypoints(path)
     np.savez(path, boxes=np.zeros(1), keypoints=np.zeros((3, 2)))
     with pytest.raises(InputError, match=r"keypoints of frame 0: expected an array of people, got float64"):
-        read_keypoints(path)
+        read_keypoints(path, format="npz_detectron")
 
 
 def test_a_pickle_that_calls_something_is_refused(tmp_path: Path) -> None:

@@ -407,6 +407,26 @@ def test_scores_beside_an_array(tmp_path: Path, shape: str) -> None:
     np.testing.assert_allclose(detections.scores, scores[left])
 
 
+def test_plain_arrays_beside_boxes(tmp_path: Path) -> None:
+    """Named as in Detectron's archive."""
+    keypoints, scores = walker()
+    np.savez(tmp_path / "a.npz", keypoints=keypoints, scores=scores, boxes=np.zeros((6, 4)))
+    detections = read_keypoints(tmp_path / "a.npz")
+    assert detections.format == "array"
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+    np.testing.assert_array_equal(detections.scores, scores)
+
+
+def test_an_archive_of_detectron_may_be_one_array(tmp_path: Path) -> None:
+    """(frames, classes, people, 4, joints), where every class has as many people in every frame."""
+    keypoints, scores = walker()
+    rows = np.stack([*np.moveaxis(keypoints, 2, 0), np.zeros((6, 17)), scores], axis=1)
+    np.savez(tmp_path / "a.npz", keypoints=np.stack([rows, rows], axis=1)[:, :, None], boxes=np.zeros(1))
+    detections = read_keypoints(tmp_path / "a.npz")
+    assert detections.format == "npz_detectron"
+    np.testing.assert_array_equal(detections.keypoints, keypoints)
+
+
 def test_labels_of_more_joints_when_the_layout_is_known(tmp_path: Path) -> None:
     """26 joints of x and y are as many numbers as 17 of x, y and score, and one more."""
     keypoints, _ = walker(3, joints=26)
