@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcnpose.errors import InputError
-from gcnpose.keypoints.people import Found, choose_recording, single_frames
+from gcnpose.keypoints.people import Found, axes_of, choose_recording, single_frames
 from gcnpose.pickles import load_arrays
 
 _MARKS = {
@@ -19,6 +19,7 @@ _MARKS = {
     "npz_reconstruction": ("reconstruction",),
     "array": (),
 }
+ARRAY_FORMATS = (*_MARKS, "movenet")
 _SCORE_NAMES = ("scores", "score", "keypoint_scores", "confidence", "conf")
 _LAYOUTS = {"h36m": "h36m17", "coco": "coco17", "humaneva15": "humaneva15"}  # as VideoPose3D calls them
 _PERSON_CLASS = 1
@@ -29,8 +30,7 @@ def read_arrays(path: Path, format: str | None = None, sequence: str | None = No
 
     Args:
         path: The file.
-        format: ``"npz_videopose3d"``, ``"npz_detectron"``, ``"npz_reconstruction"`` or ``"array"``; None: by
-            the names of its arrays.
+        format: One of :data:`ARRAY_FORMATS`; None: by the names of its arrays.
         sequence: Which of several recordings: ``subject/action/camera`` for VideoPose3D, otherwise the name
             of an array.
 
@@ -38,13 +38,12 @@ def read_arrays(path: Path, format: str | None = None, sequence: str | None = No
         InputError: if it cannot be read, or holds no keypoints, or several recordings and none is chosen.
     """
     arrays = load_arrays(path)
-    format = format or _tell_format(arrays)
-    if not set(_MARKS[format]) <= set(arrays):
+    told = format or _tell_format(arrays)
+    marks = _MARKS.get(told, ())
+    if not set(marks) <= set(arrays):
         known = ", ".join(repr(name[:40]) for name in list(arrays)[:10])
-        raise InputError(
-            f"has no {' and '.join(_MARKS[format])}, as {format} does, but {known or 'no arrays'}"
-        )
-    match format:
+        raise InputError(f"has no {' and '.join(marks)}, as {told} does, but {known or 'no arrays'}")
+    match told:
         case "npz_videopose3d":
             return _read_videopose3d(arrays, sequence)
         case "npz_detectron":
@@ -53,7 +52,9 @@ def read_arrays(path: Path, format: str | None = None, sequence: str | None = No
             values = _numbers("reconstruction", arrays["reconstruction"])
             return read_array(values, "npz_reconstruction", layout="h36m17")
         case _:
-            return _read_plain(arrays, sequence)
+            found = _read_plain(arrays, told, sequence)
+            found.axes = axes_of(format)
+            return found
 
 
 def _tell_format(arrays: Mapping[str, Any]) -> str:
@@ -124,9 +125,9 @@ def _numbers(name: str, array: Any) -> npt.NDArray[np.float64]:
     return np.asarray(array, dtype=np.float64)
 
 
-def _read_plain(arrays: Mapping[str, Any], sequence: str | None) -> Found:
+def _read_plain(arrays: Mapping[str, Any], format: str, sequence: str | None) -> Found:
     """The one array that can be keypoints, with the scores beside it if they have its shape."""
-    numbers = {name: array for name, array in arrays.items() if _is_numeric(array)}
+    numbers = {name: _without_batch(array) for name, array in arrays.items() if _is_numeric(array)}
     points = {
         name: array for name, array in numbers.items() if array.ndim in (3, 4) and array.shape[-1] in (2, 3)
     }
@@ -135,11 +136,16 @@ def _read_plain(arrays: Mapping[str, Any], sequence: str | None) -> Found:
     values = _numbers(name, numbers[name])
     beside = [key for key in _SCORE_NAMES if key in numbers and numbers[key].shape == values.shape[:-1]]
     if not beside:
-        return read_array(values, "array")
+        return read_array(values, format)
     score = np.where(np.isnan(values[..., 0]), np.nan, _numbers(beside[0], numbers[beside[0]]))
-    found = read_array(np.concatenate([values[..., :2], score[..., None]], axis=-1), "array")
+    found = read_array(np.concatenate([values[..., :2], score[..., None]], axis=-1), format)
     found.third = "score"
     return found
+
+
+def _without_batch(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Without the two axes of length 1 that MoveNet puts before joints and numbers, for batch and person."""
+    return array[:, 0, 0] if array.ndim == 5 and array.shape[1:3] == (1, 1) else array
 
 
 def _choose(sequence: str | None, known: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:

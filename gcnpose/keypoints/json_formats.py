@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.numbering import names_number_frames
-from gcnpose.keypoints.people import Found, People, choose_recording, label_text
+from gcnpose.keypoints.people import Found, People, axes_of, choose_recording, label_text
 
 SINGLE_IMAGE = "(single image)"
 _DEEPEST = 5  # levels of lists and keys in a frame, down to a person's points
@@ -95,6 +95,8 @@ def read_json(content: Any, label: str, format: str | None = None, sequence: str
             _read_video(content, found)
             found.times = _tells_times(_inside(content))
             found.format = format or found.format
+            if found.axes == "either":
+                found.axes = axes_of(format)
             return found
     expected = format or ", ".join(JSON_FORMATS)
     raise InputError(
@@ -434,7 +436,7 @@ def _read_points(content: Any, label: str) -> Found | None:
             people.add(frame, points, track=track)
     if not len(people):
         return None
-    found = people.found("array", third="either")
+    found = people.found("array", third="either", axes="either")
     joints = found.values.shape[1] if found.values.ndim == 3 else 0
     found.format = "mediapipe" if joints == 33 else "movenet" if joints == 17 and found.names else "array"
     return found

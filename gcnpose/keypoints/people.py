@@ -15,6 +15,7 @@ from gcnpose.keypoints.layouts import is_joint_name
 MAX_JOINTS = 1000
 
 _NAME_KEYS = ("name", "part", "joint", "landmark", "keypoint", "label")
+_WITHOUT_KEYS = ("lists of coordinates", "numbers one after another")
 _SCORE_KEYS = ("visibility", "score", "confidence", "conf", "likelihood", "visible", "v", "c", "presence")
 
 
@@ -30,6 +31,7 @@ class Found:
             the file is empty.
         scores: Score of each joint, where it stands apart from the coordinates.
         third: What follows x and y: ``"score"``, ``"depth"``, or ``"either"`` where the numbers must tell.
+        axes: Which stands first of x and y: ``"xy"``, ``"yx"``, or ``"either"`` where the numbers must tell.
         names: Names of the joints, where the file has them.
         ids: Track id of each person, where the file has them; "" for a person without.
         layout: Layout that the format or the file says; "" where neither does.
@@ -51,6 +53,7 @@ class Found:
     values: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64] | None = None
     third: str = "score"
+    axes: str = "xy"
     names: tuple[str, ...] | None = None
     ids: list[str] | None = None
     layout: str = ""
@@ -114,6 +117,8 @@ class People:
         rows, own_names, form = _as_rows(self._joints, self.labels, frame_of)
         values = _stack(rows, self.labels, frame_of, form)
         found = Found(format, self.labels, frame_of, values, names=names or own_names, **more)
+        if form not in _WITHOUT_KEYS:
+            found.axes = "xy"
         scored = [scores is not None for scores in self._scores]
         if any(scored):
             if not all(scored):
@@ -140,6 +145,11 @@ def label_text(label: object) -> str:
     if isinstance(label, bool) or not isinstance(label, int | float | str):
         raise InputError(f"a frame is called {str(label)[:60]!r}; expected a number or a file name")
     return str(label)
+
+
+def axes_of(format: str | None) -> str:
+    """The :class:`Found`'s axes where no name in the file tells them, by the format that the user says."""
+    return "either" if format is None else "yx" if format == "movenet" else "xy"
 
 
 def choose_recording(sequence: str | None, names: Collection[str]) -> str:

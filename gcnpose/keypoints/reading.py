@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gcnpose.errors import InputError, did_you_mean
-from gcnpose.keypoints.array_formats import read_arrays
+from gcnpose.keypoints.array_formats import ARRAY_FORMATS, read_arrays
 from gcnpose.keypoints.detections import Detections
 from gcnpose.keypoints.json_formats import JSON_FORMATS, parse_json, read_json
 from gcnpose.keypoints.layouts import find_layout
@@ -83,9 +83,7 @@ def _read(path: Path, format: str | None, sequence: str | None, joints: int | No
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith((b"PK", b"\x93NUMPY")):
-        _expect(
-            format, "a file of NumPy's", "npz_videopose3d", "npz_detectron", "npz_reconstruction", "array"
-        )
+        _expect(format, "a file of NumPy's", *ARRAY_FORMATS)
         return read_arrays(path, format, sequence)
     return _read_text(path.name, path.read_bytes(), format, sequence, joints)
 

@@ -56,6 +56,7 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
     if not len(found.values):
         raise InputError(f"holds no people in {len(found.labels)} frames")
     settled = _settle_layout(found, layout)
+    _settle_axes(found, settled)
     _settle_scores(found)
     keypoints = _settle_coordinates(found, settled)
     _split_rows(found, keypoints)
@@ -165,6 +166,29 @@ def _split_joints(found: Found, layout: Layout | None) -> npt.NDArray[np.float64
         f"{found.where(0)}: has {count} numbers, which is 2 or 3 for none of the known numbers of joints "
         f"({known}); --layout names another layout or a graph file"
     )
+
+
+def _settle_axes(found: Found, layout: Layout) -> None:
+    """Puts x before y where MoveNet wrote y first."""
+    guessed = found.axes == "either" and layout.name == "coco17" and _is_movenet(found.values)
+    if guessed:
+        found.assumptions.append(
+            "17 joints of numbers from 0 to 1 and no names: taken as MoveNet's output, y before x; "
+            f"--format {found.format} reads x before y"
+        )
+        found.format = "movenet"
+    elif found.axes == "either" and found.format == "csv":
+        found.assumptions.append("there is no header: taken as x before y; --format movenet reads y before x")
+    if guessed or found.axes == "yx":
+        found.values = np.concatenate([found.values[..., 1::-1], found.values[..., 2:]], axis=-1)
+
+
+def _is_movenet(values: npt.NDArray[np.float64]) -> bool:
+    """Whether these are MoveNet's own numbers: fractions of the image, and people upright if y is first."""
+    if values.shape[1:] != (17, 3) or not len(values) or not ((values >= 0) & (values <= 1)).all():
+        return False
+    down = values[:, 15:, :2].mean(axis=(0, 1)) - values[:, :5, :2].mean(axis=(0, 1))
+    return bool(down[0] > abs(down[1]))
 
 
 def _settle_scores(found: Found) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.layouts import BY_COUNT, is_joint_name
-from gcnpose.keypoints.people import Found, check_filling
+from gcnpose.keypoints.people import Found, axes_of, check_filling
 
 Rows: TypeAlias = Iterable[tuple[int, list[str]]]
 """Rows of a table, each after the number of its line."""
@@ -291,17 +291,7 @@ def _read_bare(rows: Rows, count: int, format: str | None, known_joints: int | N
         return found
     found = _found_people(labels, values.reshape(len(values), joints, -1), [])
     found.third = "either"
-    guessed = format is None and _is_movenet(found.values)
-    if format == "movenet" or guessed:
-        found.format = "movenet"
-        found.values = found.values[..., [1, 0, *range(2, found.values.shape[2])]]
-    if guessed:
-        found.assumptions.append(
-            "17 joints of numbers from 0 to 1 and no header: taken as MoveNet's output, y before x; "
-            "--format csv reads x before y"
-        )
-    elif format is None:
-        found.assumptions.append("there is no header: taken as x before y; --format movenet reads y before x")
+    found.axes = axes_of(format)
     return found
 
 
@@ -326,14 +316,6 @@ def _joints_in(count: int, known: int | None) -> int | None:
     return next(
         (count // width for width in (3, 2) if count % width == 0 and count // width in fitting), None
     )
-
-
-def _is_movenet(values: npt.NDArray[np.float64]) -> bool:
-    """Whether these are MoveNet's own numbers: fractions of the image, and people upright if y is first."""
-    if values.shape[1:] != (17, 3) or not len(values) or not ((values >= 0) & (values <= 1)).all():
-        return False
-    down = values[:, 15:, :2].mean(axis=(0, 1)) - values[:, :5, :2].mean(axis=(0, 1))
-    return bool(down[0] > abs(down[1]))
 
 
 def read_yolo(files: Iterable[tuple[str, str]], known_joints: int | None = None) -> Found:

@@ -449,6 +449,55 @@ def test_movenet_without_a_header_has_y_first(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_keypoints(path, format="csv").keypoints[0], pose[:, :2])
 
 
+UPRIGHT = np.stack([np.linspace(0.1, 0.9, 17), np.full(17, 0.4), np.full(17, 0.8)], axis=1)  # y, x, score
+MOVENET = {
+    "keypoints.npy": lambda poses: poses,
+    "batch.npy": lambda poses: poses[:, None, None],
+    "person.npy": lambda poses: poses[:, None],
+    "flat.npy": lambda poses: poses.reshape(len(poses), 51),
+    "keypoints.json": lambda poses: poses.tolist(),
+    "batch.json": lambda poses: poses[:, None, None].tolist(),
+    "frames.json": lambda poses: [{"frame": f, "keypoints": pose.tolist()} for f, pose in enumerate(poses)],
+}
+
+
+def movenet(path: Path, poses: np.ndarray) -> Path:
+    content = MOVENET[path.name](poses)
+    if path.suffix == ".json":
+        return write(path, content)
+    np.save(path, content)
+    return path
+
+
+@pytest.mark.parametrize("name", MOVENET)
+def test_movenet_in_arrays_and_lists_has_y_first(tmp_path: Path, name: str) -> None:
+    path = movenet(tmp_path / name, np.stack([UPRIGHT] * 3))
+    detections = read_keypoints(path)
+    assert detections.format == "movenet" and len(detections.frame_labels) == 3
+    assert any("--format array reads x before y" in sentence for sentence in detections.assumptions)
+    np.testing.assert_array_equal(detections.keypoints[2], UPRIGHT[:, 1::-1])
+    np.testing.assert_array_equal(detections.scores, np.full((3, 17), 0.8))
+    np.testing.assert_array_equal(read_keypoints(path, format="array").keypoints[2], UPRIGHT[:, :2])
+
+
+@pytest.mark.parametrize("name", MOVENET)
+def test_movenet_can_be_said(tmp_path: Path, name: str) -> None:
+    """Somebody lies: what the numbers do not tell. As h36m17 they are not MoveNet's either."""
+    lying = UPRIGHT[:, [1, 0, 2]]
+    path = movenet(tmp_path / name, np.stack([lying] * 3))
+    np.testing.assert_array_equal(read_keypoints(path).keypoints[0], lying[:, :2])
+    np.testing.assert_array_equal(read_keypoints(path, format="movenet").keypoints[0], lying[:, 1::-1])
+    upright = read_keypoints(movenet(path, np.stack([UPRIGHT] * 3)), layout="h36m17")
+    np.testing.assert_array_equal(upright.keypoints[0], UPRIGHT[:, :2])
+
+
+def test_keys_say_which_is_y(tmp_path: Path) -> None:
+    points = [{"y": y, "x": x, "score": score} for y, x, score in UPRIGHT.tolist()]
+    path = write(tmp_path / "a.json", [{"frame": 0, "keypoints": points}])
+    for format in (None, "movenet"):
+        np.testing.assert_array_equal(read_keypoints(path, format=format).keypoints[0], UPRIGHT[:, 1::-1])
+
+
 def test_protobuf_text(tmp_path: Path) -> None:
     block = "  landmark {{\n x: {} y: 0.5 z: -1e-05\n visibility: 0.75 presence: 1.0 }}\n"
     text = "landmarks {\n" + "".join(block.format(0.01 * n) for n in range(33)) + "}\nworld_landmarks {\n"
