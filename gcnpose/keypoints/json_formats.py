@@ -94,6 +94,7 @@ def read_json(content: Any, label: str, format: str | None = None, sequence: str
         if found is not None:
             _read_video(content, found)
             found.times = _tells_times(_inside(content))
+            found.stamps = _times_beside(_inside(content), found.labels)
             found.format = format or found.format
             if found.axes == "either":
                 found.axes = axes_of(format)
@@ -326,6 +327,18 @@ def _tells_times(frames: Any) -> bool:
     """Whether what :func:`_frame_label` takes of a list of frames is a time."""
     first = frames[0] if isinstance(frames, list) and frames else None
     return isinstance(first, dict) and not set(first) & {*_FRAME_KEYS} and bool(set(first) & {*_TIME_KEYS})
+
+
+def _times_beside(frames: Any, labels: list[str]) -> list[str] | None:
+    """The time of each label in a list of frames."""
+    if not isinstance(frames, list):
+        return None
+    times = {
+        str(_frame_label(entry, place)): str(_first(entry, _TIME_KEYS))
+        for place, entry in enumerate(frames)
+        if isinstance(entry, dict)
+    }
+    return [times.get(label, "") for label in labels]
 
 
 def _add_openpose(people: People, frame: int, person: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Found:
         sizes: Image width and height: one for all frames, or by label.
         fps: Frames per second, where the file tells it.
         times: The labels are times.
+        stamps: Times of the frames, where they stand beside the labels; a text that is no time for none.
         assumptions: What the reader assumed, a sentence each.
         repairs: What it mended, a sentence each.
 
@@ -61,6 +62,7 @@ class Found:
     sizes: tuple[int, int] | dict[str, tuple[int, int]] | None = None
     fps: float | None = None
     times: bool = False
+    stamps: list[str] | None = None
     assumptions: list[str] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
 

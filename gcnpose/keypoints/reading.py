@@ -243,6 +243,7 @@ def _merge(frames: Iterable[Found]) -> Found:
     merged = dataclasses.replace(
         first,
         labels=[found.labels[0] for found in founds],
+        stamps=None,
         frame_of=np.repeat(np.arange(len(founds)), counts),
         values=np.concatenate([found.values for found in filled]),
         ids=[name for found in filled for name in found.ids or [""] * len(found.values)],

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gcnpose.errors import InputError
 from gcnpose.keypoints.detections import Detections, is_detected
 from gcnpose.keypoints.layouts import BY_COUNT, Layout, columns_of, find_layout, layout_of_names
-from gcnpose.keypoints.numbering import timeline
+from gcnpose.keypoints.numbering import Timeline, timeline
 from gcnpose.keypoints.people import Found
 
 _LANDSCAPE = (
@@ -65,6 +65,7 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
     fps = found.fps / time.step if found.fps else time.fps
     at = f", {fps:g} a second" if fps and time.step > 1 else ""
     found.assumptions += [time.assumption + at] * bool(time.assumption)
+    fps = fps or _fps_beside(found, time)
     place = np.empty_like(time.order)
     place[time.order] = np.arange(len(place))
     frame_of = place[found.frame_of]
@@ -89,6 +90,17 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
         assumptions=tuple(found.assumptions),
         repairs=tuple(found.repairs),
     )
+
+
+def _fps_beside(found: Found, time: Timeline) -> float | None:
+    """Frames per second by the times beside the frames' labels, if these go up as the frames do."""
+    if found.stamps is None:
+        return None
+    beside = timeline([found.stamps[frame] for frame in time.order], times=True)
+    if beside.fps is None or (np.diff(beside.order) < 0).any():
+        return None
+    found.assumptions.append(f"taken as {beside.fps:g} frames per second, by the times of the frames")
+    return beside.fps
 
 
 def _settle_layout(found: Found, layout: Layout | None) -> Layout:
@@ -274,7 +286,7 @@ def _split_rows(found: Found, keypoints: npt.NDArray[np.float64]) -> None:
     found.assumptions.append(
         f"{people} people in one image follow one another closely: taken as one person in {people} frames"
     )
-    found.labels = list(map(str, range(people)))
+    found.labels, found.stamps = list(map(str, range(people))), None
     found.frame_of = np.arange(people)
 
 

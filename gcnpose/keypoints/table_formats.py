@@ -34,10 +34,11 @@ _AXIS_FIRST = re.compile(rf"(?P<axis>{_AXIS})[\s_.:-]*(?P<joint>\d+|(?<=[\s_.:-]
 
 # Letters of the names of columns, the likeliest first.
 _NUMBER = ("", "id", "idx", "index", "num", "number", "no", "name")
+_TIMES = ("timestamp", "timestampms", "time", "timems", "videotimestamp")
 _FRAMES = (
     *(f"frame{end}" for end in _NUMBER),
     *(f"image{end}" for end in _NUMBER),
-    *("filename", "file", "timestamp", "timestampms", "time", "timems", "videotimestamp"),
+    *("filename", "file", *_TIMES),
 )
 _PEOPLE = ("trackid", *(f"person{end}" for end in _NUMBER), "playerid", "objectid", "instanceid")
 _JOINTS = (
@@ -110,12 +111,13 @@ def _read_headed(names: list[str], rows: Rows) -> Found:
     lower = [name.lower() for name in names]
     keys = [re.sub(r"[^a-z]", "", name) for name in lower]
     frame = next((keys.index(key) for key in _FRAMES if key in keys), None)
+    time = next((column for column, key in enumerate(keys) if key in _TIMES and column != frame), None)
     joint = next((keys.index(key) for key in _JOINTS if key in keys), None)
     person = next((keys.index(key) for key in (*_PEOPLE, "id") if key in keys), None)
     if joint is not None and "x" in lower and "y" in lower:
         scores = [column for column, name in enumerate(lower) if _AXES.get(name) == _SCORE][:1]
         columns = [lower.index("x"), lower.index("y"), *scores]
-        found = _read_long(rows, frame, None if person == joint else person, joint, columns)
+        found = _read_long(rows, frame, time, None if person == joint else person, joint, columns)
     else:
         wide = _wide_columns(names)
         if wide is None:
@@ -124,7 +126,7 @@ def _read_headed(names: list[str], rows: Rows) -> Found:
                 "has no columns of keypoints: expected names of joint and axis such as nose_x or x_0, or "
                 f"columns frame, joint, x, y; got {shown}"
             )
-        found = _read_wide(rows, frame, person, wide)
+        found = _read_wide(rows, frame, time, person, wide)
     found.times = frame is not None and "time" in keys[frame]
     is_movenet = found.values.shape[1] == 17 and _names_y_first(names)
     found.format = "movenet" if is_movenet else "mediapipe" if found.values.shape[1] == 33 else "csv"
@@ -213,19 +215,31 @@ def _without_fraction(label: str) -> str:
     return re.sub(r"^(\d+)\.0*$", r"\1", label.strip())
 
 
-def _read_wide(rows: Rows, frame: int | None, person: int | None, wide: _Wide) -> Found:
-    (frames, people), numbers = _read_rows(rows, [frame, person], wide.columns)
+def _read_wide(rows: Rows, frame: int | None, time: int | None, person: int | None, wide: _Wide) -> Found:
+    (frames, times, people), numbers = _read_rows(rows, [frame, time, person], wide.columns)
     labels = frames or list(map(str, range(len(numbers))))
     found = _found_people(labels, numbers.reshape(len(numbers), -1, wide.width), people)
     found.names = wide.names
+    found.stamps = _stamps(found.labels, frames, times)
     return found
 
 
+def _stamps(labels: Sequence[str], frames: Sequence[str], times: Sequence[str]) -> list[str] | None:
+    """The time of each label, of the frames and times of the rows; None where these have no times."""
+    time_of = dict(zip(frames, times, strict=False))
+    return [time_of[label] for label in labels] if time_of else None
+
+
 def _read_long(
-    rows: Rows, frame: int | None, person: int | None, joint: int, columns: Sequence[int]
+    rows: Rows,
+    frame: int | None,
+    time: int | None,
+    person: int | None,
+    joint: int,
+    columns: Sequence[int],
 ) -> Found:
     """A row per joint. One that comes again in a frame belongs to another person, or to the next frame."""
-    (frames, people, joints), numbers = _read_rows(rows, [frame, person, joint], columns)
+    (frames, times, people, joints), numbers = _read_rows(rows, [frame, time, person, joint], columns)
     names = _in_joint_order(joints)
     number_of = {name: number for number, name in enumerate(names)}
     places = [number_of[name] for name in joints]
@@ -249,6 +263,7 @@ def _read_long(
     labels = [frames[row] for row in first_row] if frames else list(map(str, range(len(taken))))
     found = _found_people(labels, values, [people[row] for row in first_row] if people else [])
     found.names = None if all(name.isdigit() for name in names) else tuple(names)
+    found.stamps = _stamps(found.labels, frames, times)
     return found
 
 

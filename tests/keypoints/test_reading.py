@@ -378,6 +378,48 @@ def test_times_in_json(tmp_path: Path, key: str, format: str) -> None:
     np.testing.assert_allclose(detections.keypoints, keypoints, atol=1e-3)
 
 
+TIMES = {  # of every second frame of 50 a second, one lost; and what is no frame's time
+    "timestamp": ([f"{frame / 50:.2f}" for frame in (0, 2, 6, 8)], 25),
+    "timestamp_ms": ([1_700_000_000_000 + 20 * frame for frame in (0, 2, 6, 8)], 25),
+    "time": ([f"2024-05-01T12:00:00.{2 * frame:02}" for frame in (0, 2, 6, 8)], 25),
+    "time_ms": ([31.2, 29.8, 30.5, 33.1], None),
+}
+
+
+@pytest.mark.parametrize("key", TIMES)
+@pytest.mark.parametrize("form", ["json", "mmpose", "wide", "long"])
+def test_times_beside_frame_numbers(tmp_path: Path, key: str, form: str) -> None:
+    """The numbers say where a frame stands, the times how fast they come: by arithmetic 25 a second."""
+    times, fps = TIMES[key]
+    numbers, (keypoints, _) = (0, 2, 6, 8), walker(4)
+    path = tmp_path / ("a.csv" if form in ("wide", "long") else "a.json")
+    if form == "wide":
+        header = ",".join(f"x_{joint},y_{joint}" for joint in range(17))
+        rows = [",".join(map(str, pose.ravel().tolist())) for pose in keypoints]
+        rows = [f"{number},{time},{row}" for number, time, row in zip(numbers, times, rows, strict=True)]
+        path.write_text("\n".join([f"frame,{key},{header}", *rows]))
+    elif form == "long":
+        rows = [
+            f"{time},{number},{joint},{x},{y}"
+            for number, time, pose in zip(numbers, times, keypoints.tolist(), strict=True)
+            for joint, (x, y) in enumerate(pose)
+        ]
+        path.write_text("\n".join([f"{key},frame,joint,x,y", *rows]))
+    else:
+        people = [{"keypoints": pose.tolist()} for pose in keypoints]
+        held = people if form == "json" else [{"instances": [person]} for person in people]
+        frames = [
+            {key: time, "frame": number, **frame}
+            for number, time, frame in zip(numbers, times, held, strict=True)
+        ]
+        write(path, frames[::-1])
+    detections = read_keypoints(path)
+    assert detections.frame_numbers.tolist() == [0, 1, 3, 4]
+    np.testing.assert_allclose(detections.keypoints, keypoints)
+    assert detections.fps == (fps and pytest.approx(fps))
+    assert any(sentence.startswith("taken as 25 frames") for sentence in detections.assumptions) == bool(fps)
+
+
 def test_every_second_frame_of_a_video(tmp_path: Path) -> None:
     """What is read has half the frame rate that the file says of the video."""
     keypoints, _ = walker(6)
