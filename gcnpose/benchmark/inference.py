@@ -55,14 +55,12 @@ def time_inference(
             )
             return lifted
 
-        def way(method: Method, flip: bool, precision: Precision, following: bool = True) -> Lifter:
-            return Lifter(network, skeleton, config, method, flip, precision, following=following)
+        def way(method: Method, flip: bool, precision: Precision) -> Lifter:
+            return Lifter(network, skeleton, config, method, flip, precision)
 
         short = sequence.new_zeros(_CHECKED_FRAMES, *sequence.shape[1:]).normal_()
         poses = {name: plain(other, short) for name, other in networks.items()}
-        poses["windows"] = torch.from_numpy(
-            way("windows", True, "fp32", following=False).lift(short, _FOCAL)
-        ).to(device)
+        poses["windows"] = torch.from_numpy(way("windows", True, "fp32").lift(short, _FOCAL)).to(device)
         check_equal("the poses", poses)
 
         calls: dict[str, Callable[[], object]] = {

@@ -58,7 +58,8 @@ class Lifter:
         fps: Frames per second of the motion that the model was trained on; None: unknown, and tracks are
             lifted as they come.
         following: Whether tracks are lifted as a camera sees them that follows the person, see
-            :func:`gcnpose.inference.following.follow`. Scores of evaluations are without.
+            :func:`gcnpose.inference.following.follow`. None: if the training drew its cameras. Of a fixed rig
+            a network learns the rig itself, and what another camera sees is less like it.
 
     Raises:
         InputError: if method or precision is none of these.
@@ -75,7 +76,7 @@ class Lifter:
         conversion: str | Path | None = None,
         refinement: Refinement | None = None,
         fps: float | None = None,
-        following: bool = True,
+        following: bool | None = None,
     ) -> None:
         self.model = model
         self.skeleton = skeleton
@@ -87,7 +88,7 @@ class Lifter:
         self.refinement = refinement
         self.fps = fps
         self.extent = model.input_extent
-        self.following = following
+        self.following = config.data.views == "drawn" if following is None else following
         self.tempo = config.data.augment.tempo
         self.device = next(model.parameters()).device
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):

@@ -1,18 +1,23 @@
 """People whom the training has not seen so: far away, near, beside the axis, coming or crossing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from gcnpose.build import build_motion, build_views
+from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.config import load_config
 from gcnpose.inference import Lifter
 from gcnpose.inference.following import LARGEST_RATIO, follow, turn_back
 from gcnpose.keypoints.track3d import Intrinsics
 from gcnpose.metrics import mpjpe_mm, velocity_error_mm
 from gcnpose.nn import UGCN
+from gcnpose.scoring import evaluate_checkpoint
 from gcnpose.skeleton import Skeleton
+from tests.checkpoints import small_checkpoint
 from tests.inference.test_lifter import track_of
 
 SKELETON = Skeleton.load("h36m17")
@@ -135,3 +140,26 @@ def test_the_extent_is_that_of_the_training(relative: bool) -> None:
     network.fix_input_statistics(keypoints_2d)
     expected = (from_root.square().sum() / (200 * 16)).sqrt().item()
     assert network.input_extent == pytest.approx(expected, rel=5e-3 if relative else 0.1)
+
+
+def test_networks_of_a_fixed_rig_are_not_asked_to_follow() -> None:
+    assert Lifter.load().following, "the one that comes with gcnpose"
+    for views, follows in (("turned", False), ("drawn", True)):
+        config = load_config("ugcn", [f"data.views={views}"])
+        assert Lifter(UGCN(SKELETON), SKELETON, config).following is follows
+        assert Lifter(UGCN(SKELETON), SKELETON, config, following=not follows).following is not follows
+
+
+def test_scores_of_a_camera_that_follows_are_those_of_the_lifter(tmp_path: Path) -> None:
+    checkpoint = small_checkpoint(tmp_path)
+    report = evaluate_checkpoint(checkpoint, ["evaluation.following=true"], say=lambda _: None)
+    plain = evaluate_checkpoint(checkpoint, [], say=lambda _: None)["mean_over_frames"]["mpjpe_mm"]
+    config, skeleton, model = restore_model(load_checkpoint(checkpoint), checkpoint)
+    lifter = Lifter(model, skeleton, config, following=True)
+    views = build_views(config, build_motion(config, skeleton, ("test",))["test"])
+    errors = [
+        mpjpe_mm(torch.from_numpy(lifter.lift(views.keypoints_2d[clip.rows], 2.0)), views.pose_3d[clip.rows])
+        for clip in views.clips
+    ]
+    error = torch.cat(errors).mean().item()
+    assert report["mean_over_frames"]["mpjpe_mm"] == pytest.approx(error, abs=1e-3) != plain

@@ -56,7 +56,7 @@ def test_same_errors_as_evaluation(checkpoint: Path, method: str) -> None:
     content = load_checkpoint(checkpoint)
     config = config_from_dict(content["config"], "test", [f"evaluation.methods=[{method}]"])
     _, skeleton, model = restore_model(content, checkpoint)
-    lifter = Lifter(model, skeleton, config, following=False)
+    lifter = Lifter(model, skeleton, config)
     views = build_views(config, build_motion(config, skeleton, ("test",))["test"])
     errors = []
     for clip in views.clips:

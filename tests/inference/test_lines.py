@@ -71,7 +71,6 @@ def test_the_translation_is_that_of_the_answered_frame(
     pose = np.random.default_rng(0).normal(0, 0.4, (17, 3))
     monkeypatch.setattr(lifter, "model", Standing(pose))
     monkeypatch.setattr(lifter, "flip", False)
-    monkeypatch.setattr(lifter, "following", False)
     places = np.stack([np.linspace(-1, 1, 8), np.linspace(0, 0.5, 8), np.linspace(5, 8, 8)], axis=1)
     placed = pose + places[:, None]
     pixels = placed[..., :2] / placed[..., 2:] * CAMERA.focal_px + CAMERA.center_px
@@ -86,7 +85,6 @@ def test_a_second_stage_corrects_the_answers(lifter: Lifter, monkeypatch: pytest
     pose = np.random.default_rng(0).normal(0, 0.4, (17, 3))
     monkeypatch.setattr(lifter, "model", Standing(pose))
     monkeypatch.setattr(lifter, "flip", False)
-    monkeypatch.setattr(lifter, "following", False)
     placed = pose + np.array([0, 0, 5]) + np.random.default_rng(1).normal(0, 0.05, (5, 17, 3))
     pixels = placed[..., :2] / placed[..., 2:] * CAMERA.focal_px + CAMERA.center_px
     lines = [{"keypoints": frame.tolist()} for frame in pixels]
