@@ -289,7 +289,7 @@ class EvaluationConfig:
     flip: bool = True
     """Whether the prediction of the mirrored input is averaged in."""
     following: bool = False
-    """Whether it is lifted as a camera sees it that follows the person; `predict` does so after drawn views."""
+    """Whether it is lifted as a camera sees it that follows the person, as `predict` may do."""
     batch_size: int = field(default=256, metadata=at_least(1))
     """Windows per forward pass."""
     precision: Precision = "fp32"
