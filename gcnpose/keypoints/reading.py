@@ -175,6 +175,7 @@ def _read_folder(
     if len(chosen) == 1:
         with _naming(chosen[0]):
             return _read(folder / chosen[0], format, sequence, joints)
+    choose_recording(sequence, ())
     others = len(names) - len(chosen)
     files = ((name, (folder / name).read_bytes()) for name in chosen)
     if kind == ".json":

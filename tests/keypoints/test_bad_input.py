@@ -323,7 +323,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
         read_keypoints(path, format="coco")
     with pytest.raises(InputError, match=r"image size 0x480"):
         read_keypoints(path, size=(0, 480))
-    for one in (path, WRITERS["wide_csv"](tmp_path, *walker())):
+    for one in (path, *(WRITERS[name](tmp_path, *walker()) for name in ("wide_csv", "openpose"))):
         with pytest.raises(InputError, match=r"holds one recording; there is none called 'S1'"):
             read_keypoints(one, sequence="S1")
 
