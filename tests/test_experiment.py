@@ -353,7 +353,6 @@ def test_tables_share_cells() -> None:
         "window",
         "partition",
         "subjects",
-        "inference",
         "upsampling",
     }
     assert any(plain <= names for names in digests.values())
