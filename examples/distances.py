@@ -34,7 +34,8 @@ for right, ahead in PLACES_M:
     camera = Camera("phone", LEVEL, place, (1500, 1500), (960, 540), (0, 0, 0), (0, 0), 1920, 1080)
     views = fixed_views(motion, [camera], DATA_SEED)
     errors = []
-    for lifter.following in (False, True):
+    for following in (False, True):
+        lifter.following = following
         clips = [
             lifter.lift(views.keypoints_2d[clip.rows], focal_length(None, (camera.width, camera.height)))
             for clip in views.clips

@@ -125,7 +125,7 @@ class Step:
     @cached_property
     def scored(self) -> Config:
         """What the training's config is to an evaluation."""
-        return config_from_dict(config_to_dict(self.config), "evaluate", self.evaluate)
+        return _scored(self.config, self.evaluate)
 
     @property
     def other_motion(self) -> str | None:
@@ -147,6 +147,10 @@ class Step:
     def accepts(self, digest: str) -> bool:
         """Whether a result with that digest is this step's; where the motion is not here, by the settings."""
         return digest.startswith(self.digest)
+
+
+def _scored(config: Config, evaluate: Sequence[str]) -> Config:
+    return config_from_dict(config_to_dict(config), "evaluate", evaluate)
 
 
 def _hash_of_motion(path: Path) -> str:
@@ -251,8 +255,7 @@ def make_plan(experiment: Experiment) -> Plan:
         settings = (f"name={experiment.name}-{_slug(trained)}", f"output={folder}", f"seed={seed}")
         try:
             config = load_config(experiment.base, [*for_all, *overrides, *settings])
-            scored = config_from_dict(config_to_dict(config), "evaluate", evaluate)
-            if scored.model != config.model:
+            if _scored(config, evaluate).model != config.model:
                 raise InputError("evaluate: model.* is what the training made it")
             Skeleton.load(config.skeleton)
         except InputError as error:

@@ -417,7 +417,7 @@ def _refuse_changed(groups: Sequence[list[Step]]) -> None:
 def _check_data(pending: Sequence[list[Step]]) -> None:
     """Once for all cells, and before any of them finds out for itself."""
     for step in chain.from_iterable(pending):
-        find_motion(step.scored if step.evaluate else step.config)
+        find_motion(step.scored)
 
 
 def _places(config: Config) -> list[str]:

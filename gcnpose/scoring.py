@@ -18,6 +18,7 @@ from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate
+from gcnpose.inference.following import GUESSED_FOCAL
 from gcnpose.inference.sequences import lift_by, was_played_at
 from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
@@ -30,8 +31,6 @@ from gcnpose.report import format_report
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import Tracker
 
-GUESSED_FOCAL = 2.0
-"""Half image widths, as `predict` guesses for a square image, for a camera that follows people."""
 LARGEST_KEYPOINTS_ERROR_PX = 30.0
 """CPN's 2D of Human3.6M has 6. Of the embedded motion, 2D with left and right exchanged has 47, with joints
 in another order or by another camera 160."""
@@ -122,20 +121,20 @@ def _restore(
     content: Mapping[str, Any], path: Path, overrides: Sequence[str]
 ) -> tuple[Config, LiftingNetwork, MotionSet]:
     """The network of a checkpoint, its config with other settings, and the motion to score it on."""
-    _, skeleton, model = restore_model(content, path)
+    own, skeleton, model = restore_model(content, path)
     settings = dict(content["config"], data=dict(content["config"]["data"]))
     settings["data"].update(train_subjects=None, validation_subjects=None)
     if any(override.startswith("data.path=") for override in overrides):
         settings["data"]["test_subjects"] = None
     renamed = [re.sub(r"^data\.subjects=", "data.test_subjects=", override) for override in overrides]
     config = same_network(content, settings, renamed, path)
-    trained = config_from_dict(content["config"], str(path)).refinement
-    if "refinement" in content and replace(config.refinement, root_depth=trained.root_depth) != trained:
+    second = replace(config.refinement, root_depth=own.refinement.root_depth)
+    if "refinement" in content and second != own.refinement:
         raise InputError(f"{path}: has its second stage; of refinement.* only root_depth can be overridden")
     motion = load_motion(config, skeleton)
-    tested = content["config"]["data"]["test_subjects"]
+    tested = own.data.test_subjects
     if config.data.test_subjects is None and tested and {*tested} <= {*motion.subjects}:
-        config = replace(config, data=replace(config.data, test_subjects=tuple(tested)))
+        config = replace(config, data=replace(config.data, test_subjects=tested))
     return config, model, split_motion(config, motion, ("test",))["test"]
 
 

@@ -30,3 +30,17 @@ def test_projected_motion_is_keypoints_that_predict_reads(tmp_path: Path) -> Non
         pixels = (true.keypoints_2d[clip.rows].numpy() + 1) * 500
         error_px = np.linalg.norm(read.keypoints - pixels, axis=-1).mean()
         assert 1 < error_px < 15  # CPN's is 6.4 on average
+
+
+def test_errors_by_distance(tmp_path: Path) -> None:
+    small_motion().save(tmp_path / "motion.npz")
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "distances.py", "motion.npz", "A"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [list(map(float, line.split())) for line in done.stdout.splitlines()[1:]]
+    assert [row[:2] for row in rows[:3]] == [[0, 4], [0, 6], [0, 10]]
+    assert np.isfinite(rows).all() and (np.diff([row[2:] for row in rows]) != 0).all()

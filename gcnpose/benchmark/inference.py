@@ -12,10 +12,10 @@ from gcnpose.benchmark.network import formulations, past_the_beginning, skeleton
 from gcnpose.benchmark.timing import Result, Rounds, Row, check_equal, rows_of, sweep, time_in_turn, varied
 from gcnpose.config import Method, Precision, load_config
 from gcnpose.inference import Lifter, lift_windows
+from gcnpose.inference.following import GUESSED_FOCAL
 from gcnpose.nn import UGCN
 
 _CHECKED_FRAMES = 120
-_FOCAL = 2.0  # half image widths
 """Of the sequence on which the variants must agree: a window, and some more."""
 
 
@@ -60,7 +60,9 @@ def time_inference(
 
         short = sequence.new_zeros(_CHECKED_FRAMES, *sequence.shape[1:]).normal_()
         poses = {name: plain(other, short) for name, other in networks.items()}
-        poses["windows"] = torch.from_numpy(way("windows", True, "fp32").lift(short, _FOCAL)).to(device)
+        poses["windows"] = torch.from_numpy(way("windows", True, "fp32").lift(short, GUESSED_FOCAL)).to(
+            device
+        )
         check_equal("the poses", poses)
 
         calls: dict[str, Callable[[], object]] = {
@@ -72,7 +74,7 @@ def time_inference(
             "whole": way("whole", True, "fp32"),
             "whole, no flip": way("whole", False, "fp32"),
         }.items():
-            calls[name] = partial(lifter.lift, sequence, _FOCAL)
+            calls[name] = partial(lifter.lift, sequence, GUESSED_FOCAL)
         return rows_of(time_in_turn(calls, rounds, device), size["frames"], "frames")
 
     sweep(result, sizes, measure, rounds, device)

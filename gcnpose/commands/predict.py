@@ -258,7 +258,7 @@ def _lift(lifter: Lifter, track: KeypointTrack, intrinsics: Intrinsics) -> Track
     seconds = time.perf_counter() - start
     frames = f"{len(lifted.frames)} frames from {track.first_frame} on"
     say(f"person {track.person}: {frames}, lifted by {lifter.method} in {seconds:.1f} s")
-    if not lifter.convert(track).measured[:, lifter.skeleton.root_index].any():
+    if not lifted.measured[:, lifter.skeleton.root_index].any():
         say(f"  its {lifter.skeleton.root} is never seen: where the body ends is a guess, and the 3D with it")
     try:
         return lifter.place(lifted, track, intrinsics)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
+from torch.nn import functional as F
 
+GUESSED_FOCAL = 2.0
+"""Half image widths: what `predict` guesses where a square image is all that is known of the camera."""
 LARGEST_RATIO = 1.2
 """How much larger or smaller than the training's people may be in the image without being zoomed."""
-_NEAREST = (
-    0.1  # along the axis, of rays that are 1 long there: joints farther than 84 degrees from it stay in view
-)
+# Along the axis, of rays that are 1 long there: joints farther than 84 degrees from it stay in view.
+_NEAREST = 0.1
 
 
 def follow(sequence: Tensor, root: int, focal: float, extent: float, reach: int) -> tuple[Tensor, Tensor]:
@@ -39,9 +40,9 @@ def follow(sequence: Tensor, root: int, focal: float, extent: float, reach: int)
         sequence (frames, joints, 2 or 3) -> (frames, joints, 2 or 3), (frames, 3, 3)
     """
     rays = torch.cat([sequence[..., :2] / focal, torch.ones_like(sequence[..., :1])], dim=-1)
-    axis = _moving_mean(torch.nn.functional.normalize(rays[:, root], dim=-1), reach)
-    rotation = _turn_to_z(torch.nn.functional.normalize(axis, dim=-1))
-    turned = (rays[..., None, :] * rotation[:, None]).sum(dim=-1)  # no product that autocast would round
+    axis = _moving_mean(F.normalize(rays[:, root], dim=-1), reach)
+    rotation = _turn_to_z(F.normalize(axis, dim=-1))
+    turned = _product(rays, rotation.mT)
     seen = turned[..., :2] / turned[..., 2:].clamp(min=_NEAREST) * focal
     if extent > 0:
         from_root = seen - seen[:, root : root + 1]
@@ -59,13 +60,19 @@ def turn_back(poses: Tensor, rotation: Tensor) -> Tensor:
     Shapes:
         poses (frames, joints, 3), rotation (frames, 3, 3) -> (frames, joints, 3), in single precision
     """
-    return (poses.float()[..., None] * rotation[:, None]).sum(dim=-2)
+    return _product(poses.float(), rotation)
+
+
+def _product(points: Tensor, rotation: Tensor) -> Tensor:
+    """Row vectors times matrices, which autocast does not round."""
+    with torch.autocast(points.device.type, enabled=False):
+        return points @ rotation
 
 
 def _moving_mean(values: Tensor, reach: int) -> Tensor:
     """Mean over the frames there are from ``reach`` before to ``reach`` after each; (frames, channels)."""
     reach = min(reach, len(values))
-    mean = avg_pool1d(values.T[None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    mean = F.avg_pool1d(values.T[None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
     return mean[0].T
 
 

@@ -288,12 +288,11 @@ class Lifter:
         Shapes:
             (frames, joints, channels) -> (frames, joints, 3), on the CPU
         """
-        rotation = torch.eye(3, device=self.device)[None]
         if self.following:
             window, rotation = follow(window, self.skeleton.root_index, focal, self.extent, len(window))
         with autocast(self.precision, self.device):
-            lifted = lift(self.model, self.skeleton, window[None], self.flip)[0]
-        return turn_back(lifted, rotation).cpu()
+            lifted = lift(self.model, self.skeleton, window[None], self.flip)[0].float()
+        return (turn_back(lifted, rotation) if self.following else lifted).cpu()
 
 
 def focal_length(intrinsics: Intrinsics | None, image_size: tuple[int, int]) -> float:
