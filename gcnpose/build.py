@@ -13,7 +13,8 @@ import torch
 from gcnpose.config import Config
 from gcnpose.data.camera import Rig
 from gcnpose.data.frames import FrameStore
-from gcnpose.data.motion import SPLITS, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.motion_file import SPLITS
 from gcnpose.data.noise import KeypointNoise
 from gcnpose.data.synthetic import make_motion
 from gcnpose.data.views import DEFAULT_RIGS, Views, count_rows, fixed_views

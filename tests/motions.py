@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from gcnpose.data.draws import Draws
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.skeleton import Skeleton
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gcnpose.data.camera import h36m_rig
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.data.views import Views, fixed_views
 from gcnpose.evaluation import Yardsticks, evaluate
 from gcnpose.protocols import H36M_COLUMNS, PROTOCOLS

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from gcnpose.data.camera import h36m_rig
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.data.synthetic import make_motion
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from gcnpose.data.camera import h36m_rig
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
 from gcnpose.data.readers.videopose3d import (
     Keypoints,
     Say,
@@ -36,6 +36,7 @@ from gcnpose.data.readers.videopose3d import (
     read_keypoints,
     read_positions,
 )
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.errors import InputError
 from gcnpose.files import replacing
 from gcnpose.pickles import load_arrays

@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gcnpose.data.camera import humaneva_rig
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
 from gcnpose.data.readers.videopose3d import Say, attach_keypoints, read_keypoints, read_positions
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.errors import InputError
 from gcnpose.skeleton import Skeleton
 

@@ -28,10 +28,12 @@ import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
-from gcnpose.data.motion import MotionSequence, MotionSet, y_up_to_z_up
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.motion_file import y_up_to_z_up
 from gcnpose.data.readers.asf_amc import read_amc, read_asf
 from gcnpose.data.readers.bvh import read_bvh
 from gcnpose.data.readers.joint_tracks import JointTracks
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.errors import InputError, did_you_mean
 from gcnpose.joint_weights import JointWeights, read_joint_weights
 from gcnpose.resources import read_shipped, resource_folder

@@ -28,7 +28,8 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from gcnpose.data.camera import Camera
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.errors import InputError
 from gcnpose.pickles import load_arrays
 from gcnpose.skeleton import Skeleton

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gcnpose.data.motion import MAX_BYTES, MotionSet, read_sidecar
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.motion_file import MAX_BYTES, read_sidecar
 from gcnpose.data.readers.videopose3d import Say
 from gcnpose.errors import InputError
 from gcnpose.pickles import load_arrays

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gcnpose.data.motion import MotionSequence, MotionSet, read_sidecar
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.motion_file import read_sidecar
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.errors import InputError
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.pickles import load_arrays

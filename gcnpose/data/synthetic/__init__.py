@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from gcnpose.data.motion import MotionSequence, MotionSet
+from gcnpose.data.motion import MotionSet
+from gcnpose.data.sequence import MotionSequence
 from gcnpose.data.synthetic.body import Body, move, random_body, walk_on_floor
 from gcnpose.data.synthetic.channels import CHANNEL, FPS, Array, mirror, per_part
 from gcnpose.data.synthetic.choreography import Generator, smooth_noise
