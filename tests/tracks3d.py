@@ -41,6 +41,7 @@ def standing_track(
     first: int = 10,
     place: tuple[float, float, float] | None = (0.5, 0.2, 4.0),
     fps: float | None = 25.0,
+    step: int = 1,
 ) -> Track3D:
     """Somebody who sways by 2 cm and steps 1 cm to the right in every frame; the third frame is filled in."""
     count = np.arange(frames)
@@ -54,12 +55,13 @@ def standing_track(
         person=person,
         skeleton=SKELETON,
         fps=fps,
-        frames=first + count,
+        frames=first + step * count,
         positions=(STANDING + sway).astype(np.float32),
         translation=translation,
         score=np.linspace(0.2, 0.9, frames * 17, dtype=np.float32).reshape(frames, 17),
         measured=measured,
         intrinsics=None if place is None else Intrinsics((FOCAL_PX, FOCAL_PX), (640.0, 360.0), guessed=True),
+        frame_step=step,
     )
 
 
@@ -76,4 +78,5 @@ def keypoints_of(track: Track3D) -> KeypointTrack:
         measured=track.measured,
         image_size=SIZE,
         fps=track.fps,
+        frame_step=track.frame_step,
     )

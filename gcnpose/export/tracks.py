@@ -123,7 +123,9 @@ def _lists(track: Track3D) -> dict[str, Any]:
 
 def _rows(track: Track3D) -> Iterator[list[Any]]:
     frames = len(track.frames)
-    times = [[""]] * frames if track.fps is None else (track.frames[:, None] / track.fps).round(6).tolist()
+    times: list[list[Any]] = [[""]] * frames
+    if track.fps is not None:
+        times = (track.frames[:, None] / track.frame_step / track.fps).round(6).tolist()
     places = [[""] * 3] * frames if track.translation is None else _rounded(track.translation).tolist()
     scores = _rounded(track.score, DECIMALS_SCORE)
     joints = np.concatenate([_rounded(track.positions), scores[..., None]], axis=-1)

@@ -143,7 +143,7 @@ class Lifter:
         if len(wrong):
             frame, joint = wrong[0]
             raise InputError(
-                f"person {track.person}, frame {track.first_frame + frame}, joint {joint}: is not finite"
+                f"person {track.person}, frame {track.frames[frame]}, joint {joint}: is not finite"
             )
         track = self.convert(track)
         sequence = self.network_input(track.keypoints_2d, track.score, track.image_size)
@@ -161,11 +161,12 @@ class Lifter:
             person=track.person,
             skeleton=self.skeleton,
             fps=track.fps,
-            frames=track.first_frame + np.arange(len(positions), dtype=np.int64),
+            frames=track.frames,
             positions=positions,
             translation=None,
             score=track.score,
             measured=track.measured,
+            frame_step=track.frame_step,
         )
 
     def is_too_slow(self, fps: float | None) -> bool:

@@ -23,7 +23,8 @@ class Detections:
         format: Name of the format, such as ``"openpose_json"``.
         layout: The joints.
         frame_labels: What the file calls each frame: a number, a time or a file name.
-        frame_numbers: Where each frame stands on the timeline, strictly increasing; a gap is a gap in time.
+        frame_numbers: Number of each frame, strictly increasing.
+        frame_step: By how much the numbers go up where frames are consecutive; a larger gap is a gap in time.
         numbers_from_labels: The frame numbers are the file's own. Otherwise they count from 0.
         frame_of: Position of each person's frame in ``frame_labels``, never decreasing.
         keypoints: x and y of each joint in ``unit``, as in the file; NaN where it has none.
@@ -47,6 +48,7 @@ class Detections:
     layout: Layout
     frame_labels: tuple[str, ...]
     frame_numbers: npt.NDArray[np.int64]
+    frame_step: int
     numbers_from_labels: bool
     frame_of: npt.NDArray[np.int64]
     keypoints: npt.NDArray[np.float64]
@@ -76,6 +78,14 @@ class Detections:
         if self.unit == "pixel":
             return self.keypoints
         return self.keypoints * self.image_sizes[self.frame_of][:, None]
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """Where each frame stands on the timeline, in frames from the first.
+
+        Shapes: (frames,)
+        """
+        return (self.frame_numbers - self.frame_numbers[0]) // self.frame_step
 
     @property
     def people_per_frame(self) -> npt.NDArray[np.int64]:
@@ -194,11 +204,11 @@ def _find_frame(detections: Detections, frame: str) -> int:
 
 
 def _gaps(detections: Detections) -> list[list[int]] | None:
-    numbers = detections.frame_numbers
+    numbers, step = detections.frame_numbers, detections.frame_step
     if not detections.numbers_from_labels or len(numbers) < 2:
         return None
-    (before,) = np.nonzero(np.diff(numbers) > 1)
-    return [[int(numbers[place]) + 1, int(numbers[place + 1]) - 1] for place in before]
+    (before,) = np.nonzero(np.diff(numbers) > step)
+    return [[int(numbers[place]) + step, int(numbers[place + 1]) - step] for place in before]
 
 
 def _ids(detections: Detections) -> list[str] | None:

@@ -24,10 +24,10 @@ class Timeline:
 
     Attributes:
         order: Positions of the frames in the file, in the order of time.
-        numbers: Frame numbers, strictly increasing; a gap in them is a gap in time.
+        numbers: Frame numbers, strictly increasing.
         from_labels: The numbers come from the labels. Otherwise they count the frames from 0.
         fps: Frames per second, where the labels are times.
-        step: By how much the labels' numbers go up where frames are consecutive.
+        step: By how much the numbers go up where frames are consecutive; a larger gap is a gap in time.
         assumption: What was assumed, a sentence; empty where nothing was.
 
     Shapes:
@@ -79,7 +79,6 @@ def timeline(labels: Sequence[str], times: bool = False) -> Timeline:
         assumption = f"the images are numbered {first} ... and not one by one: taken as consecutive frames"
         return Timeline(order, np.arange(count), False, assumption=assumption)
     if step > 1:
-        numbers = numbers[0] + (numbers - numbers[0]) // step
         assumption = f"the frame numbers go up by {step}: taken as consecutive frames"
         return Timeline(order, numbers, True, assumption=assumption, step=step)
     return Timeline(order, numbers, True)

@@ -78,6 +78,7 @@ def settle(source: str, found: Found, layout: Layout | None, size: tuple[int, in
         layout=settled,
         frame_labels=labels,
         frame_numbers=time.numbers,
+        frame_step=time.step,
         numbers_from_labels=time.from_labels,
         frame_of=frame_of[people],
         keypoints=keypoints[people],

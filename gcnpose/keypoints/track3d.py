@@ -39,6 +39,7 @@ class Track3D:
         score: 0 to 1, the detector's, carried along to the joints of the skeleton.
         measured: The detector found what the joint was lifted from; where not, it was filled in.
         intrinsics: What the translation was fitted with; None where it was not.
+        frame_step: By how much the number goes up from one frame to the next.
 
     Shapes:
         frames (frames,), positions (frames, joints, 3), translation (frames, 3), score and measured
@@ -54,6 +55,7 @@ class Track3D:
     score: npt.NDArray[np.float32]
     measured: npt.NDArray[np.bool_]
     intrinsics: Intrinsics | None = None
+    frame_step: int = 1
 
     @property
     def placed(self) -> npt.NDArray[np.float32]:

@@ -46,6 +46,7 @@ class KeypointTrack:
         measured: The joint was found by the detector in this frame; the others were filled in.
         image_size: Width and height in pixels.
         fps: Frames per second, where the file tells it.
+        frame_step: By how much the number goes up from one frame to the next.
 
     Shapes:
         keypoints_2d: (frames, joints, 2) float32; score: (frames, joints) float32; measured: (frames, joints)
@@ -60,6 +61,15 @@ class KeypointTrack:
     measured: npt.NDArray[np.bool_]
     image_size: tuple[int, int]
     fps: float | None = None
+    frame_step: int = 1
+
+    @property
+    def frames(self) -> npt.NDArray[np.int64]:
+        """Number of every frame.
+
+        Shapes: (frames,)
+        """
+        return self.first_frame + self.frame_step * np.arange(len(self.keypoints_2d), dtype=np.int64)
 
     @property
     def measured_frames(self) -> npt.NDArray[np.bool_]:
@@ -119,7 +129,7 @@ def select(
     if identified:
         names, seen, person_of = identified
     else:
-        person_of = _follow(seen, detections.frame_numbers[seen.frame], max_gap)
+        person_of = _follow(seen, detections.times[seen.frame], max_gap)
     by_size = np.argsort(-np.bincount(person_of, weights=seen.extent), kind="stable")
     if not identified:
         names = [str(place) for place in np.argsort(by_size)]
@@ -375,15 +385,13 @@ def _split(
     detections: Detections, seen: _Seen, rows: npt.NDArray[np.int64], name: str, max_gap: int
 ) -> list[KeypointTrack]:
     """One person's detections as tracks without long gaps."""
-    numbers = detections.frame_numbers[seen.frame[rows]]
-    (cuts,) = np.nonzero(np.diff(numbers) > max_gap + 1)
+    (cuts,) = np.nonzero(np.diff(detections.times[seen.frame[rows]]) > max_gap + 1)
     return [_fill(detections, seen, part, name) for part in np.split(rows, cuts + 1)]
 
 
 def _fill(detections: Detections, seen: _Seen, rows: npt.NDArray[np.int64], name: str) -> KeypointTrack:
     frames = seen.frame[rows]
-    first = int(detections.frame_numbers[frames[0]])
-    place = detections.frame_numbers[frames] - first
+    place = detections.times[frames] - detections.times[frames[0]]
     length = int(place[-1]) + 1
     joints = seen.points.shape[1]
     measured = np.zeros((length, joints), dtype=bool)
@@ -402,12 +410,13 @@ def _fill(detections: Detections, seen: _Seen, rows: npt.NDArray[np.int64], name
     return KeypointTrack(
         person=name,
         layout=detections.layout.graph,
-        first_frame=first,
+        first_frame=int(detections.frame_numbers[frames[0]]),
         keypoints_2d=points,
         score=score,
         measured=measured,
         image_size=(width, height),
         fps=detections.fps,
+        frame_step=detections.frame_step,
     )
 
 

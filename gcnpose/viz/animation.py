@@ -67,7 +67,7 @@ def write_sheet(
     for column, frame in enumerate(frames):
         for setter in _fill(list(panels[:, column]), scene, keypoints):
             setter(frame)
-        panels[0, column].set_title(f"frame {scene.first_frame + frame}", fontsize=9)
+        panels[0, column].set_title(f"frame {scene.number(frame)}", fontsize=9)
     _name_sides(figure, scene, "outside lower center")
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
@@ -159,7 +159,7 @@ def _pictures(scene: Scene, keypoints: Sequence[KeypointTrack] | None, frames: r
     for frame in frames:
         for setter in setters:
             setter(frame)
-        label.set_text(f"frame {scene.first_frame + frame}")
+        label.set_text(f"frame {scene.number(frame)}")
         canvas.restore_region(still)
         for drawing in moving:
             drawing.draw(canvas.get_renderer())

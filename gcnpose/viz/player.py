@@ -46,6 +46,7 @@ def write_html(
     content = {
         "title": title,
         "first_frame": scene.first_frame,
+        "frame_step": scene.frame_step,
         "frames": scene.frames,
         "fps": scene.fps,
         "fps_known": scene.fps_known,

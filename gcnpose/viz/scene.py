@@ -45,7 +45,8 @@ class Scene:
     Attributes:
         people: The lifted tracks.
         first_frame: The file's number of the scene's first frame.
-        frames: Number of frames.
+        frame_step: By how much that number goes up from one frame to the next.
+        frames: How many frames.
         fps: Frames per second.
         fps_known: Whether the tracks tell it.
         placed: Whether people stand where they are. If not, side by side, each with the root in one place.
@@ -54,11 +55,16 @@ class Scene:
 
     people: tuple[Performer, ...]
     first_frame: int
+    frame_step: int
     frames: int
     fps: float
     fps_known: bool
     placed: bool
     floor: float
+
+    def number(self, frame: int) -> int:
+        """The file's number of a frame of the scene."""
+        return self.first_frame + self.frame_step * frame
 
 
 def make_scene(tracks: Sequence[Track3D]) -> Scene:
@@ -78,18 +84,20 @@ def make_scene(tracks: Sequence[Track3D]) -> Scene:
     names = list(dict.fromkeys(track.person for track in tracks))
     first = min(int(track.frames[0]) for track in tracks)
     last = max(int(track.frames[-1]) for track in tracks)
+    step = tracks[0].frame_step
     rates = [track.fps for track in tracks if track.fps]
 
     def perform(track: Track3D) -> Performer:
         positions = track.placed @ axes.T
         if not placed:
             positions[..., 0] += APART_M * names.index(track.person)
-        return Performer(track, positions, int(track.frames[0]) - first)
+        return Performer(track, positions, (int(track.frames[0]) - first) // step)
 
     return Scene(
         people=tuple(map(perform, tracks)),
         first_frame=first,
-        frames=last - first + 1,
+        frame_step=step,
+        frames=(last - first) // step + 1,
         fps=rates[0] if rates else FRAMES_PER_SECOND,
         fps_known=bool(rates),
         placed=placed,
@@ -109,7 +117,7 @@ def check_keypoints(scene: Scene, keypoints: Sequence[KeypointTrack]) -> None:
         )
     for person, flat in zip(scene.people, keypoints, strict=True):
         frames = person.track.frames
-        if flat.first_frame != frames[0] or len(flat.keypoints_2d) != len(frames):
+        if not np.array_equal(flat.frames, frames):
             raise InputError(
                 f"person {person.track.person!r}: 3D of {len(frames)} frames from {frames[0]}, "
                 f"but 2D of {len(flat.keypoints_2d)} from {flat.first_frame}"

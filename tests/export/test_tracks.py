@@ -90,6 +90,15 @@ def test_csv_has_a_row_for_every_person_and_frame(tmp_path: Path) -> None:
         assert float(row["right_knee_score"]) == pytest.approx(track.score[number, 2], abs=1e-3)
 
 
+def test_times_of_every_fifth_frame(tmp_path: Path) -> None:
+    """Frames are numbered as in the file, and the rate is of those that it has."""
+    write_csv(tmp_path / "tracks.csv", [standing_track(frames=3, first=10, step=5, fps=10.0)])
+    with (tmp_path / "tracks.csv").open(newline="", encoding="utf-8") as file:
+        file.readline()
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["time_s"]) for row in rows] == [("10", "0.2"), ("15", "0.3"), ("20", "0.4")]
+
+
 def test_csv_has_the_joints_of_one_skeleton(tmp_path: Path) -> None:
     other = dataclasses.replace(TRACKS[1], skeleton=Skeleton.load("mpi_inf_3dhp17"))
     with pytest.raises(InputError, match="joints of one skeleton, came h36m17 and mpi_inf_3dhp17"):

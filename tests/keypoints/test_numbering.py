@@ -43,7 +43,7 @@ def test_frames_of_a_person_who_was_away_stay_numbers() -> None:
 
 def test_every_fifth_frame() -> None:
     time = timeline(["10", "15", "25", "30"])
-    assert time.numbers.tolist() == [10, 11, 13, 14]
+    assert (time.numbers.tolist(), time.step) == ([10, 15, 25, 30], 5)
     assert "go up by 5" in time.assumption
 
 

@@ -10,6 +10,7 @@ import pytest
 from gcnpose.errors import InputError
 from gcnpose.keypoints.detections import Detections, inspect
 from gcnpose.keypoints.reading import read_keypoints
+from gcnpose.keypoints.tracks import select
 from tests.keypoint_files import JOINTS, SIZE, WRITERS, openpose, triplets, videopose3d, walker, yolo_labels
 
 # Format, layout, unit, and where the image size comes from.
@@ -414,7 +415,7 @@ def test_times_beside_frame_numbers(tmp_path: Path, key: str, form: str) -> None
         ]
         write(path, frames[::-1])
     detections = read_keypoints(path)
-    assert detections.frame_numbers.tolist() == [0, 1, 3, 4]
+    assert (detections.frame_numbers.tolist(), detections.times.tolist()) == ([0, 2, 6, 8], [0, 1, 3, 4])
     np.testing.assert_allclose(detections.keypoints, keypoints)
     assert detections.fps == (fps and pytest.approx(fps))
     assert any(sentence.startswith("taken as 25 frames") for sentence in detections.assumptions) == bool(fps)
@@ -429,6 +430,26 @@ def test_every_second_frame_of_a_video(tmp_path: Path) -> None:
     detections = read_keypoints(path)
     assert detections.fps == 30
     assert "the frame numbers go up by 2: taken as consecutive frames, 30 a second" in detections.assumptions
+    (track,) = select(detections)
+    assert track.frames.tolist() == [0, 2, 4, 6, 8, 10] and len(track.keypoints_2d) == 6
+
+
+def test_gaps_in_every_fifth_frame(tmp_path: Path) -> None:
+    """A missing frame is a gap of one, whatever the numbers go up by; what comes out keeps the numbers."""
+    keypoints, _ = walker(4)
+    numbers = [10, 15, 25, 30]
+    frames = [
+        {"frame": frame, "keypoints": pose.tolist()} for frame, pose in zip(numbers, keypoints, strict=True)
+    ]
+    path = tmp_path / "video.json"
+    path.write_text(json.dumps({"frames": frames}))
+    detections = read_keypoints(path)
+    assert inspect(detections)["frame_numbers_missing"] == [[20, 20]]
+    (track,) = select(detections, max_gap=1)
+    assert track.frames.tolist() == [10, 15, 20, 25, 30]
+    assert track.measured_frames.tolist() == [True, True, False, True, True]
+    before, after = select(detections, max_gap=0)
+    assert (before.frames.tolist(), after.frames.tolist()) == ([10, 15], [25, 30])
 
 
 @pytest.mark.parametrize("shape", ["people", "a frame without", "depth"])

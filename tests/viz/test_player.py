@@ -88,7 +88,8 @@ def test_positions_to_the_millimetre_and_keypoints_to_a_thousandth_of_the_image(
     points = decoded(drawn["points"], "<i2").reshape(50, 17, 2)
     np.testing.assert_allclose(points * 1.28, flat.keypoints_2d, atol=0.65)
     assert (content["keypoints"]["width"], content["keypoints"]["height"]) == (1000, 562.5)
-    assert (content["first_frame"], content["frames"], content["fps"]) == (10, 50, 25.0)
+    assert (content["first_frame"], content["frame_step"], content["frames"]) == (10, 1, 50)
+    assert content["fps"] == 25.0
     assert person["bones"] == SKELETON.bone_indices.tolist()
     assert (tmp_path / "page.html").stat().st_size < 50_000
 

@@ -80,6 +80,19 @@ def test_one_clock_for_all() -> None:
     assert (unknown.fps, unknown.fps_known) == (25.0, False)
 
 
+def test_every_fifth_frame_of_the_file_is_one_frame() -> None:
+    first, second = (
+        standing_track("a", frames=3, first=10, step=5),
+        standing_track("b", frames=2, first=30, step=5),
+    )
+    scene = make_scene([first, second])
+    assert (scene.frames, [person.start for person in scene.people]) == (6, [0, 4])
+    assert [scene.number(frame) for frame in range(scene.frames)] == [10, 15, 20, 25, 30, 35]
+    check_keypoints(scene, [keypoints_of(first), keypoints_of(second)])
+    with pytest.raises(InputError, match="person 'a'"):
+        check_keypoints(scene, [dataclasses.replace(keypoints_of(first), frame_step=1), keypoints_of(second)])
+
+
 def test_2d_of_others_is_refused() -> None:
     track = standing_track("me")
     scene = make_scene([track])
