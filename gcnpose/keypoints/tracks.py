@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from gcnpose.errors import InputError
 from gcnpose.keypoints.detections import Detections
@@ -89,9 +91,10 @@ def select(
 ) -> list[KeypointTrack]:
     """Follows the people of a file through time, and picks one or all.
 
-    People are told apart by the file's track ids. Where it has none, each is followed from frame to frame by
-    how far the joints moved and how much the boxes overlap, and whoever was gone for longer than the largest
-    gap is somebody else; but where there is one person at a time, that is taken for the same all through.
+    People are told apart by the file's track ids; where there is one person at a time, an id that goes on
+    where another ended is of the same. Where the file has no ids, each is followed from frame to frame by how
+    far the joints moved and how much the boxes overlap, and whoever was gone for longer than the largest gap
+    is somebody else; but where there is one person at a time, that is taken for the same all through.
 
     A joint that is missing in some frames goes straight from where it was seen before to where it is seen
     next, and stays where it is beyond the first and the last sight. A joint that is never seen stands at its
@@ -128,6 +131,7 @@ def select(
     identified = _by_ids(detections, seen, say)
     if identified:
         names, seen, person_of = identified
+        names, person_of = _join(names, seen, person_of, detections.times[seen.frame], max_gap, say)
     else:
         person_of = _follow(seen, detections.times[seen.frame], max_gap)
     by_size = np.argsort(-np.bincount(person_of, weights=seen.extent), kind="stable")
@@ -294,6 +298,33 @@ def _by_ids(
     if not named.all():
         say(f"{np.sum(~named)} people without a track id were left out")
     return [printable(name) for name in names], seen[best], person_of[best]
+
+
+def _join(
+    names: list[str],
+    seen: _Seen,
+    person_of: npt.NDArray[np.int64],
+    time: npt.NDArray[np.int64],
+    max_gap: int,
+    say: Callable[[str], None],
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Names of the people and whose each detection is, one person for ids that go on from one another.
+
+    Only where there is one person at a time: among several, who comes into sight where another went may be
+    somebody else.
+    """
+    step = np.diff(time)
+    (last,) = np.nonzero(np.diff(person_of))
+    if not step.all() or not len(last):
+        return names, person_of
+    distance, _ = _compare(seen, last, last + 1)
+    last = last[(distance < _LARGEST_STEP) & (step[last] <= max_gap + 1)]
+    links = coo_array((np.ones(len(last)), (person_of[last], person_of[last + 1])), (len(names), len(names)))
+    count, group = connected_components(links, directed=False)
+    if count < len(names):
+        say(f"of {len(names)} track ids those that go on where another ended are one person: {count} in all")
+    firsts = [int(np.argmax(group == number)) for number in range(count)]
+    return [names[first] for first in firsts], group[person_of].astype(np.int64)
 
 
 def _rank(seen: _Seen) -> npt.NDArray[np.float64]:

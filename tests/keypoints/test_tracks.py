@@ -183,6 +183,36 @@ def test_track_ids_of_the_file_tell_people_apart(tmp_path: Path) -> None:
     np.testing.assert_allclose(one(select(detections, "b", say=silent)).keypoints_2d, other, atol=1e-3)
 
 
+def with_ids(keypoints: np.ndarray, scores: np.ndarray, ids: list[int]) -> list[dict[str, Any]]:
+    people = entries(keypoints, scores)
+    return [{**person, "idx": name} for person, name in zip(people, ids, strict=True)]
+
+
+def test_a_tracker_that_gives_one_person_several_ids(tmp_path: Path) -> None:
+    """One goes on where the other ended, with three frames between; and comes back."""
+    keypoints, scores = walker(frames=12)
+    people = with_ids(keypoints, scores, [7] * 3 + [9] * 5 + [7] * 4)
+    said: list[str] = []
+    track = one(select(read(tmp_path, people[:3] + people[6:]), "all", say=said.append))
+    assert (track.person, len(track.keypoints_2d)) == ("7", 12)
+    assert "of 2 track ids those that go on where another ended are one person: 1 in all" in said
+
+
+@pytest.mark.parametrize("case", ["elsewhere", "much later", "beside another"])
+def test_ids_that_may_be_of_several_people(tmp_path: Path, case: str) -> None:
+    keypoints, scores = walker(frames=12)
+    people = with_ids(keypoints, scores, [7] * 6 + [9] * 6)
+    if case == "elsewhere":
+        people[6:] = with_ids(keypoints[6:] + 2000, scores[6:], [9] * 6)
+        people[6:] = [{**person, "image_id": f"{6 + place}.jpg"} for place, person in enumerate(people[6:])]
+    elif case == "much later":
+        people[6:] = [{**person, "image_id": f"{36 + place}.jpg"} for place, person in enumerate(people[6:])]
+    else:
+        people += entries(keypoints + 2000, scores, idx=1)
+    tracks = select(read(tmp_path, people), "all", say=silent)
+    assert {track.person for track in tracks} == {"7", "9"} | ({"1"} if case == "beside another" else set())
+
+
 def test_ids_that_repeat_within_frames_are_no_track_ids(tmp_path: Path) -> None:
     large, small, scores = two_people()
     detections = read(tmp_path, entries(large, scores, idx=[0.0]) + entries(small, scores, idx=[0.0]))
