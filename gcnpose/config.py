@@ -367,6 +367,15 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     """MLflow."""
 
+    @property
+    def follow_reach(self) -> int | None:
+        """Frames that count for where a camera looks that follows the person; None: none does.
+
+        People are lifted so wherever they are, if the training drew its cameras. Of a fixed rig a network
+        learns the rig itself, and what another camera sees is less like it.
+        """
+        return self.data.window if self.data.views == "drawn" else None
+
 
 PLACES = ("data.path", "data.keep", "output", "device", "tracking")
 """Where things are and go, and what computes them. Results do not depend on it, but for the motion itself and

@@ -390,7 +390,7 @@ class _Run:
             windows = self.trainer.windows
             two = torch.zeros(2, dtype=torch.long, device=self.device)
             draws = Draws(torch.Generator(self.device), 2)
-            tracker.log_model(model, windows.batch(two, draws).keypoints_2d)
+            tracker.log_model(model, windows.batch(two, draws).keypoints_2d, config.follow_reach)
 
     def _draw(self, model: LiftingNetwork, views: Views, path: Path) -> None:
         """Poses spread evenly over the test clips, with the prediction of one window around each."""

@@ -18,11 +18,11 @@ from gcnpose.data.motion import MotionSet
 from gcnpose.data.views import Views
 from gcnpose.errors import InputError
 from gcnpose.evaluation import Lift, Yardsticks, evaluate
-from gcnpose.inference.following import GUESSED_FOCAL
 from gcnpose.inference.sequences import lift_by, was_played_at
 from gcnpose.memory import enough_memory
 from gcnpose.metrics import mpjpe_mm
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.following import GUESSED_FOCAL
 from gcnpose.nn.refinement import Refinement
 from gcnpose.precision import autocast, doubts, settle
 from gcnpose.protocols import PROTOCOLS

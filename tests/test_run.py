@@ -436,7 +436,7 @@ def test_a_graph_that_does_not_fit_the_motion(tmp_path: Path) -> None:
 def test_the_model_is_logged_with_whole_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few frames the test subjects have."""
     shapes = []
-    monkeypatch.setattr(Tracker, "log_model", lambda self, model, example: shapes.append(example.shape))
+    monkeypatch.setattr(Tracker, "log_model", lambda self, model, example, _: shapes.append(example.shape))
     train(small_config(tmp_path, "train.epochs=1", "tracking.log_model=true", frames=(40, 30, 1)), quiet)
     assert shapes == [(2, 16, 17, 2)]
 

@@ -12,8 +12,8 @@ from gcnpose.benchmark.network import formulations, past_the_beginning, skeleton
 from gcnpose.benchmark.timing import Result, Rounds, Row, check_equal, rows_of, sweep, time_in_turn, varied
 from gcnpose.config import Method, Precision, load_config
 from gcnpose.inference import Lifter, lift_windows
-from gcnpose.inference.following import GUESSED_FOCAL
 from gcnpose.nn import UGCN
+from gcnpose.nn.following import GUESSED_FOCAL
 
 _CHECKED_FRAMES = 120
 """Of the sequence on which the variants must agree: a window, and some more."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import gcnpose
 from gcnpose.checkpoint import load_checkpoint, restore_model
@@ -21,7 +21,7 @@ from gcnpose.config import Config
 from gcnpose.errors import InputError, RunError
 from gcnpose.files import replacing
 from gcnpose.nn import LiftingNetwork
-from gcnpose.nn.any_length import AnyLength
+from gcnpose.nn.any_length import portable
 from gcnpose.skeleton import Skeleton
 
 INPUT, OUTPUT = "keypoints_2d", "pose_3d"
@@ -35,9 +35,9 @@ Lift = Callable[[Tensor], Tensor]
 def export_network(checkpoint: str | Path, file_format: str, path: Path) -> float:
     """Writes the network of a checkpoint for another runtime, if it computes the same there.
 
-    The file takes any batch and any number of frames. Its metadata says what goes in and what comes out. What
-    was written is read again and compared with the checkpoint's network on three shapes before it takes the
-    place of the target.
+    The file takes any batch and any number of frames, and follows people as `predict` does. Its metadata says
+    what goes in and what comes out. What was written is read again and compared with the checkpoint's network
+    on three shapes before it takes the place of the target.
 
     Args:
         checkpoint: The checkpoint's file.
@@ -63,8 +63,9 @@ def export_network(checkpoint: str | Path, file_format: str, path: Path) -> floa
     metadata = describe(config, skeleton, network, content.get("fps"))
     with replacing(path) as partial, _quiet():
         try:
-            write(AnyLength.portable(network), _example(config, network), metadata, partial)
-            difference = _largest_difference(network, read(partial), config)
+            lift, example = portable(network, config.follow_reach), _example(config, network)
+            write(lift, example, metadata, partial)
+            difference = _largest_difference(lift, read(partial), example, config)
         except OSError:
             raise
         except Exception as error:  # exporters and runtimes raise whatever the step at fault raises
@@ -89,6 +90,7 @@ def describe(
         "window": config.data.window,
         "fps": fps,
         "frames_multiple": network.stride_product,
+        "following": config.follow_reach is not None,
         "input_channels": ["x", "y", "score"][: network.input_channels],
         "input_shape": "batch, frames, joints, channels",
         "normalisation": "x = x_px / width * 2 - 1; y = y_px / width * 2 - height / width",
@@ -103,18 +105,18 @@ def _example(config: Config, network: LiftingNetwork) -> Tensor:
 
 
 @torch.no_grad()
-def _largest_difference(network: LiftingNetwork, lift: Lift, config: Config) -> float:
+def _largest_difference(network: nn.Module, lift: Lift, example: Tensor, config: Config) -> float:
     """Over one frame, a window, and a sequence that is no multiple of anything. NaN if either has one."""
     generator = torch.Generator().manual_seed(config.seed)
     differences = []
     for batch, frames in ((1, 1), (2, config.data.window), (3, 2 * config.data.window + 5)):
-        shape = (batch, frames, *_example(config, network).shape[2:])
+        shape = (batch, frames, *example.shape[2:])
         keypoints_2d = torch.rand(shape, generator=generator) * 2 - 1
         differences.append((lift(keypoints_2d) - network(keypoints_2d)).abs().max())
     return float(torch.stack(differences).max())
 
 
-def _write_onnx(network: AnyLength, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
+def _write_onnx(network: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
     program = torch.onnx.export(
         network,
         (example,),
@@ -137,7 +139,7 @@ def _read_onnx(path: Path) -> Lift:
     return lambda keypoints_2d: torch.from_numpy(session.run([OUTPUT], {INPUT: keypoints_2d.numpy()})[0])
 
 
-def _write_pt2(network: AnyLength, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
+def _write_pt2(network: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
     buffer = io.BytesIO()  # torch.export wants a file name of its own
     program = torch.export.export(network, (example,), dynamic_shapes=_free_axes())
     torch.export.save(program, buffer, extra_files={METADATA_FILE: json.dumps(metadata)})
@@ -148,7 +150,7 @@ def _read_pt2(path: Path) -> Lift:
     return torch.export.load(io.BytesIO(path.read_bytes())).module()
 
 
-def _write_torchscript(network: AnyLength, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
+def _write_torchscript(network: nn.Module, example: Tensor, metadata: Mapping[str, Any], path: Path) -> None:
     buffer = io.BytesIO()
     traced = torch.jit.trace(network, (example,), check_trace=False)  # what is written is checked instead
     torch.jit.save(traced, buffer, _extra_files={METADATA_FILE: json.dumps(metadata)})
@@ -159,7 +161,7 @@ def _read_torchscript(path: Path) -> Lift:
     return torch.jit.load(io.BytesIO(path.read_bytes()))
 
 
-Write = Callable[[AnyLength, Tensor, Mapping[str, Any], Path], None]
+Write = Callable[[nn.Module, Tensor, Mapping[str, Any], Path], None]
 FORMATS: dict[str, tuple[str, tuple[str, ...], Write, Callable[[Path], Lift]]] = {
     "onnx": (".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
     "pt2": (".pt2", (), _write_pt2, _read_pt2),

@@ -16,13 +16,13 @@ from gcnpose.checkpoint import load_checkpoint, restore_model, restore_refinemen
 from gcnpose.config import Config, Method, Precision
 from gcnpose.data.camera import normalize_screen
 from gcnpose.errors import InputError
-from gcnpose.inference.following import follow, turn_back
 from gcnpose.inference.sequences import lift, lift_by, resample, was_played_at
 from gcnpose.keypoints.conversion import Conversion
 from gcnpose.keypoints.track3d import Intrinsics, Track3D
 from gcnpose.keypoints.tracks import KeypointTrack
 from gcnpose.keypoints.trajectory import fit_translation, guess_intrinsics
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.following import follow, turn_back
 from gcnpose.nn.refinement import Refinement, place_on_rays
 from gcnpose.precision import autocast
 from gcnpose.skeleton import Skeleton, available_graphs
@@ -58,8 +58,7 @@ class Lifter:
         fps: Frames per second of the motion that the model was trained on; None: unknown, and tracks are
             lifted as they come.
         following: Whether tracks are lifted as a camera sees them that follows the person, see
-            :func:`gcnpose.inference.following.follow`. None: if the training drew its cameras. Of a fixed rig
-            a network learns the rig itself, and what another camera sees is less like it.
+            :func:`gcnpose.nn.following.follow`. None: as :attr:`gcnpose.config.Config.follow_reach` says.
 
     Raises:
         InputError: if method or precision is none of these.
@@ -88,7 +87,7 @@ class Lifter:
         self.refinement = refinement
         self.fps = fps
         self.extent = model.input_extent
-        self.following = config.data.views == "drawn" if following is None else following
+        self.following = config.follow_reach is not None if following is None else following
         self.tempo = config.data.augment.tempo
         self.device = next(model.parameters()).device
         for given, known in ((self.method, get_args(Method)), (precision, get_args(Precision))):

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from gcnpose.config import Method
 from gcnpose.data.windows import window_starts
-from gcnpose.inference.following import follow, turn_back
 from gcnpose.nn import LiftingNetwork
+from gcnpose.nn.following import follow, turn_back
 from gcnpose.skeleton import Skeleton
 
 
@@ -33,7 +33,7 @@ def lift_by(
 
     ``"windows"`` is :func:`lift_windows`; ``"whole"`` and ``"shifts"`` are :func:`lift_whole` in one pass and
     in one per phase of the network's strides. With a focal length, in half image widths, they lift what a
-    camera sees that follows the person: :func:`gcnpose.inference.following.follow`.
+    camera sees that follows the person: :func:`gcnpose.nn.following.follow`.
     """
     rotations: Sequence[Tensor] = ()
     if focal is not None:

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from gcnpose.nn.following import Following
 from gcnpose.nn.lifting_network import LiftingNetwork
 from gcnpose.nn.partition_conv import PartitionConv
 
@@ -21,6 +22,22 @@ def count_blocks(frames: int, size: int) -> int:
         torch._check(blocks >= 1)
         torch._check(blocks * size >= frames)
     return blocks
+
+
+def portable(network: LiftingNetwork, follow_reach: int | None = None) -> nn.Module:
+    """A copy for evaluation on the CPU that sums messages as a matrix product, for any runtime.
+
+    Args:
+        network: The network.
+        follow_reach: Whether it lifts what a camera sees that follows the person, and how many frames before
+            and after one count: see :func:`gcnpose.nn.following.follow`.
+    """
+    network = copy.deepcopy(network).cpu()
+    for layer in network.modules():
+        if isinstance(layer, PartitionConv):
+            layer.aggregation = "dense"
+    lift = AnyLength(network)
+    return (lift if follow_reach is None else Following(lift, network, follow_reach)).eval()
 
 
 class AnyLength(nn.Module):
@@ -40,15 +57,6 @@ class AnyLength(nn.Module):
     def __init__(self, network: LiftingNetwork) -> None:
         super().__init__()
         self.network = network
-
-    @classmethod
-    def portable(cls, network: LiftingNetwork) -> "AnyLength":
-        """A copy for evaluation on the CPU that sums messages as a matrix product, for any runtime."""
-        network = copy.deepcopy(network).cpu()
-        for layer in network.modules():
-            if isinstance(layer, PartitionConv):
-                layer.aggregation = "dense"
-        return cls(network).eval()
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
         if self.network.stride_product == 1:

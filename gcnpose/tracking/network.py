@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from gcnpose.nn import LiftingNetwork
-from gcnpose.nn.any_length import AnyLength
+from gcnpose.nn.any_length import portable
 from gcnpose.tracking import served_model
 from gcnpose.tracking.store import reason_of
 
 logger = logging.getLogger(__package__)
 
 
-def log_network(client: Any, uri: str, run_id: str, model: LiftingNetwork, example: Tensor) -> None:
+def log_network(
+    client: Any, uri: str, run_id: str, model: LiftingNetwork, example: Tensor, follow_reach: int | None
+) -> None:
     """Stores a network with a run, see :meth:`gcnpose.tracking.Tracker.log_model`."""
     import mlflow
     import numpy as np
@@ -34,7 +36,7 @@ def log_network(client: Any, uri: str, run_id: str, model: LiftingNetwork, examp
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "network.pt2"
         try:
-            _trace(model, network)
+            _trace(model, follow_reach, network)
         except Exception as error:
             reason = reason_of(error)
             logger.warning("the network was not logged as a model, it cannot be traced: %s", reason)
@@ -57,13 +59,12 @@ def log_network(client: Any, uri: str, run_id: str, model: LiftingNetwork, examp
             )
 
 
-def _trace(model: LiftingNetwork, path: Path) -> None:
+def _trace(model: LiftingNetwork, follow_reach: int | None, path: Path) -> None:
     """Writes the network as a graph of any batch and any number of frames."""
+    lift = portable(model, follow_reach)
     example = torch.zeros(2, 2, model.joints, model.input_channels)  # a size of 1 would stay 1
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames")}
-    torch.export.save(
-        torch.export.export(AnyLength.portable(model), (example,), dynamic_shapes=(free,)), path
-    )
+    torch.export.save(torch.export.export(lift, (example,), dynamic_shapes=(free,)), path)
 
 
 def _signature(model: LiftingNetwork) -> Any:

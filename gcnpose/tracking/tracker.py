@@ -169,7 +169,7 @@ class Tracker:
         self._client.log_inputs(self.run_id, [used])
 
     @_harmless
-    def log_model(self, model: LiftingNetwork, example: Tensor) -> None:
+    def log_model(self, model: LiftingNetwork, example: Tensor, follow_reach: int | None = None) -> None:
         """Stores the network as an MLflow model that lifts keypoints in pixels, without this package.
 
         The network goes in as a traced graph, beside it the code of :mod:`gcnpose.tracking.served_model`.
@@ -179,11 +179,12 @@ class Tracker:
             model: The network; a copy of it on the CPU in evaluation mode is stored.
             example: Normalised 2D as in training. The first of the batch becomes the model's input example,
                 as seen in an image of 1000 x 1000 pixels.
+            follow_reach: Whether what is stored follows people, see :func:`gcnpose.nn.any_length.portable`.
 
         Shapes:
             - example: (batch, frames, joints, channels)
         """
-        log_network(self._client, self._uri, str(self.run_id), model, example)
+        log_network(self._client, self._uri, str(self.run_id), model, example, follow_reach)
 
     def finish(self, status: str = "FINISHED") -> None:
         """Ends the run as ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``; what is logged later is ignored."""

@@ -21,8 +21,10 @@ from gcnpose.config import config_from_dict, config_to_dict
 from gcnpose.errors import InputError, RunError
 from gcnpose.export import network as exporting
 from gcnpose.export.network import FORMATS, export_network
+from gcnpose.inference import Lifter
 from gcnpose.nn import UGCN, LiftingNetwork
-from gcnpose.nn.any_length import AnyLength
+from gcnpose.nn.any_length import portable
+from gcnpose.nn.following import GUESSED_FOCAL
 from gcnpose.skeleton import Skeleton
 from tests.checkpoints import small_checkpoint
 from tests.experiments import NETWORKS
@@ -35,12 +37,18 @@ needs_onnx = pytest.mark.skipif(
 )
 
 
-def save(folder: Path, **model: Any) -> tuple[Path, UGCN]:
+def save(folder: Path, views: str = "fixed", **model: Any) -> tuple[Path, UGCN]:
     """A checkpoint of a network that halves the frames twice, and the network."""
     settings = {"channels": [4, 6, 8], "aggregation": "native", **model}
-    content = {"name": "small", "skeleton": "h36m17", "data": {"window": 30}, "model": settings}
+    content = {
+        "name": "small",
+        "skeleton": "h36m17",
+        "data": {"window": 30, "views": views},
+        "model": settings,
+    }
     config = config_from_dict({**content, "loss": {"intervals": [8]}}, "test")
     trained = past_the_beginning(UGCN(SKELETON, **settings)).eval()
+    trained.fix_input_statistics(0.3 * torch.randn(500, 1, 17, trained.input_channels))
     path = folder / "best.pt"
     described = {"format": FORMAT, "config": config_to_dict(config), "skeleton": SKELETON.to_dict()}
     yardsticks = {"mean_pose": torch.zeros(17, 3), "linear": torch.zeros(35, 51)}
@@ -82,8 +90,24 @@ def check_metadata(metadata: dict[str, Any]) -> None:
 @pytest.mark.parametrize("frames", [1, 3, 4, 5, 8])
 def test_any_length_is_the_network(frames: int, checkpoint: tuple[Path, UGCN]) -> None:
     keypoints_2d = torch.rand(2, frames, 17, 2)
-    portable = AnyLength.portable(checkpoint[1])
-    torch.testing.assert_close(portable(keypoints_2d), checkpoint[1](keypoints_2d), atol=1e-5, rtol=1e-4)
+    lift = portable(checkpoint[1])
+    torch.testing.assert_close(lift(keypoints_2d), checkpoint[1](keypoints_2d), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("file_format", ["pt2", "torchscript", pytest.param("onnx", marks=needs_onnx)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_people_are_followed_as_by_predict(file_format: str, tmp_path: Path) -> None:
+    """Somebody small and aside, by a network whose training drew its cameras."""
+    checkpoint, trained = save(tmp_path, views="drawn")
+    path = tmp_path / "network"
+    assert export_network(checkpoint, file_format, path) < 1e-4
+    keypoints_2d = 0.7 + 0.1 * torch.rand(2, 70, 17, 2)
+    lifter = Lifter.load(checkpoint, method="whole", flip=False)
+    expected = np.stack([lifter.lift(sequence, GUESSED_FOCAL) for sequence in keypoints_2d])
+    with torch.no_grad():
+        assert np.abs(expected - trained(keypoints_2d).numpy()).max() > 0.05
+    read = FORMATS[file_format][-1](path)
+    np.testing.assert_allclose(read(keypoints_2d).detach().numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gcnpose import tracking
 from gcnpose.nn import UGCN
+from gcnpose.nn.following import Following
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import (
     Tracker,
@@ -40,6 +41,7 @@ def artifact_folder(uri: str, tracker: Tracker) -> str:
     return str(entry.artifact_location)
 
 
+REACH = 5
 Logged = tuple[UGCN, Path, Any]
 
 
@@ -55,7 +57,7 @@ def logged(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tracking.network.logger, "warning", lambda *message: warned.append(message))
         with Tracker.start(config(uri), "model", {"a": 1}) as tracker:
-            tracker.log_model(trained, torch.rand(2, 8, 17, 2))
+            tracker.log_model(trained, torch.rand(2, 8, 17, 2), follow_reach=REACH)
         assert "MLFLOW_TRACKING_URI" not in os.environ
     assert trained.training
     assert warned == []
@@ -79,8 +81,9 @@ def test_a_logged_network_lifts_pixels_like_the_eager_one(people: int, frames: i
     trained, _, served = logged
     pixels = np.random.default_rng(0).uniform(0, 1000, (people, frames, 17, 2)).astype(np.float32)
     x, y = pixels[..., 0] / 1920 * 2 - 1, pixels[..., 1] / 1920 * 2 - 1080 / 1920
+    lift = Following(trained, trained, REACH).eval()
     with torch.no_grad():
-        expected = trained.eval()(torch.from_numpy(np.stack([x, y], axis=-1))).numpy()
+        expected = lift(torch.from_numpy(np.stack([x, y], axis=-1))).numpy()
     lifted = served.predict(pixels, params={"width": 1920, "height": 1080})
     assert lifted.dtype == np.float32
     np.testing.assert_allclose(lifted, expected, atol=1e-5)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gcnpose.nn.lifting_network import LiftingNetwork
 
 GUESSED_FOCAL = 2.0
 """Half image widths: what `predict` guesses where a square image is all that is known of the camera."""
@@ -37,19 +39,19 @@ def follow(sequence: Tensor, root: int, focal: float, extent: float, reach: int)
         :func:`turn_back`.
 
     Shapes:
-        sequence (frames, joints, 2 or 3) -> (frames, joints, 2 or 3), (frames, 3, 3)
+        sequence (..., frames, joints, 2 or 3) -> the same, and (..., frames, 3, 3)
     """
     rays = torch.cat([sequence[..., :2] / focal, torch.ones_like(sequence[..., :1])], dim=-1)
-    axis = _moving_mean(F.normalize(rays[:, root], dim=-1), reach)
+    axis = _moving_mean(F.normalize(rays[..., root, :], dim=-1), reach)
     rotation = _turn_to_z(F.normalize(axis, dim=-1))
     turned = _product(rays, rotation.mT)
     seen = turned[..., :2] / turned[..., 2:].clamp(min=_NEAREST) * focal
     if extent > 0:
-        from_root = seen - seen[:, root : root + 1]
-        square = from_root.square().sum(dim=-1, keepdim=True).sum(dim=1) / max(seen.shape[1] - 1, 1)
-        ratio = (_moving_mean(square, reach).sqrt() / extent)[:, None]
+        from_root = seen - seen[..., root : root + 1, :]
+        square = from_root.square().sum(dim=-1).sum(dim=-1, keepdim=True) / max(seen.shape[-2] - 1, 1)
+        ratio = (_moving_mean(square, reach).sqrt() / extent)[..., None]
         zoom = ratio.clamp(1 / LARGEST_RATIO, LARGEST_RATIO) / ratio.clamp(min=1e-6)
-        middle = _moving_mean(seen[:, root], reach)[:, None]
+        middle = _moving_mean(seen[..., root, :], reach)[..., None, :]
         seen = middle + (seen - middle) * zoom
     return torch.cat([seen, sequence[..., 2:]], dim=-1), rotation
 
@@ -58,9 +60,32 @@ def turn_back(poses: Tensor, rotation: Tensor) -> Tensor:
     """Poses of what :func:`follow` sees, in the frame of the given camera.
 
     Shapes:
-        poses (frames, joints, 3), rotation (frames, 3, 3) -> (frames, joints, 3), in single precision
+        poses (..., frames, joints, 3), rotation (..., frames, 3, 3) -> as the poses, in single precision
     """
     return _product(poses.float(), rotation)
+
+
+class Following(nn.Module):
+    """A network that lifts what a camera sees that follows the person, in one pass; see :func:`follow`.
+
+    Args:
+        network: What lifts, such as an :class:`gcnpose.nn.any_length.AnyLength` of the model.
+        model: Whose root joint and extent count.
+        reach: As for :func:`follow`.
+
+    Shapes:
+        - input: (batch, frames, joints, 2 or 3), normalised by the image width
+        - output: (batch, frames, joints, 3), in the frame of the given camera
+    """
+
+    def __init__(self, network: nn.Module, model: LiftingNetwork, reach: int) -> None:
+        super().__init__()
+        self.network = network
+        self.root, self.extent, self.reach = model.root, model.input_extent, reach
+
+    def forward(self, keypoints_2d: Tensor) -> Tensor:
+        seen, rotation = follow(keypoints_2d, self.root, GUESSED_FOCAL, self.extent, self.reach)
+        return turn_back(self.network(seen), rotation)
 
 
 def _product(points: Tensor, rotation: Tensor) -> Tensor:
@@ -70,10 +95,12 @@ def _product(points: Tensor, rotation: Tensor) -> Tensor:
 
 
 def _moving_mean(values: Tensor, reach: int) -> Tensor:
-    """Mean over the frames there are from ``reach`` before to ``reach`` after each; (frames, channels)."""
-    reach = min(reach, len(values))
-    mean = F.avg_pool1d(values.T[None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
-    return mean[0].T
+    """Mean over the frames from ``reach`` before to ``reach`` after each.
+
+    Shapes: (..., frames, channels) -> the same
+    """
+    kernel = 2 * reach + 1
+    return F.avg_pool1d(values.mT, kernel, stride=1, padding=reach, count_include_pad=False).mT
 
 
 def _turn_to_z(axis: Tensor) -> Tensor:

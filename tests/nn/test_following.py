@@ -11,10 +11,10 @@ from gcnpose.build import build_motion, build_views
 from gcnpose.checkpoint import load_checkpoint, restore_model
 from gcnpose.config import load_config
 from gcnpose.inference import Lifter
-from gcnpose.inference.following import LARGEST_RATIO, follow, turn_back
 from gcnpose.keypoints.track3d import Intrinsics
 from gcnpose.metrics import mpjpe_mm, velocity_error_mm
 from gcnpose.nn import UGCN
+from gcnpose.nn.following import LARGEST_RATIO, follow, turn_back
 from gcnpose.scoring import evaluate_checkpoint
 from gcnpose.skeleton import Skeleton
 from tests.checkpoints import small_checkpoint
