@@ -16,9 +16,11 @@ if len(sys.argv) != 6:
     sys.exit(__doc__)
 network, source, width, height, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(network)
-skeleton = json.loads(session.get_modelmeta().custom_metadata_map["skeleton"])
-print("joints:", ", ".join(skeleton["joints"]))
+metadata = session.get_modelmeta().custom_metadata_map
+print("joints:", ", ".join(json.loads(metadata["skeleton"])["joints"]))
 keypoints_2d = np.load(source).astype(np.float32)
-keypoints_2d[..., :2] = keypoints_2d[..., :2] / float(width) * 2 - [1, float(height) / float(width)]
+size = np.array([width, height], dtype=np.float32)
+side = size.max() if metadata.get("following") == "true" else size[0]
+keypoints_2d[..., :2] = (keypoints_2d[..., :2] * 2 - size) / side
 (pose_3d,) = session.run(None, {"keypoints_2d": keypoints_2d[None]})
 np.save(target, pose_3d[0])

@@ -434,11 +434,15 @@ def test_a_graph_that_does_not_fit_the_motion(tmp_path: Path) -> None:
 
 
 def test_the_model_is_logged_with_whole_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few frames the test subjects have."""
-    shapes = []
-    monkeypatch.setattr(Tracker, "log_model", lambda self, model, example, _: shapes.append(example.shape))
-    train(small_config(tmp_path, "train.epochs=1", "tracking.log_model=true", frames=(40, 30, 1)), quiet)
-    assert shapes == [(2, 16, 17, 2)]
+    """However few frames the test subjects have; to follow people if the training drew its cameras."""
+    logged = []
+    monkeypatch.setattr(
+        Tracker, "log_model", lambda self, model, example, reach: logged.append((example.shape, reach))
+    )
+    settings = ("train.epochs=1", "tracking.log_model=true")
+    train(small_config(tmp_path, *settings, frames=(40, 30, 1)), quiet)
+    train(small_config(tmp_path, *settings, "data.views=drawn"), quiet)
+    assert logged == [((2, 16, 17, 2), None), ((2, 16, 17, 2), 16)]
 
 
 # MLflow

@@ -60,7 +60,7 @@ def add(commands: Commands) -> None:
     reading.add_argument("--format", help="of the keypoint file")
     reading.add_argument("--layout", help="the joints: name of a graph, or path of a graph file")
     reading.add_argument("--size", metavar="WxH", help="width and height of the images in pixels")
-    reading.add_argument("--fps", type=float, help="frames per second")
+    reading.add_argument("--fps", type=float, help="frames per second of those in the file")
     reading.add_argument("--sequence", help="which recording, where the file holds several")
     reading.add_argument(
         "--inspect",

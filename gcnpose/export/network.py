@@ -21,7 +21,7 @@ from gcnpose.config import Config
 from gcnpose.errors import InputError, RunError
 from gcnpose.files import replacing
 from gcnpose.nn import LiftingNetwork
-from gcnpose.nn.any_length import portable
+from gcnpose.nn.any_length import following, portable
 from gcnpose.skeleton import Skeleton
 
 INPUT, OUTPUT = "keypoints_2d", "pose_3d"
@@ -63,9 +63,10 @@ def export_network(checkpoint: str | Path, file_format: str, path: Path) -> floa
     metadata = describe(config, skeleton, network, content.get("fps"))
     with replacing(path) as partial, _quiet():
         try:
-            lift, example = portable(network, config.follow_reach), _example(config, network)
-            write(lift, example, metadata, partial)
-            difference = _largest_difference(lift, read(partial), example, config)
+            example, reach = _example(config, network), config.follow_reach
+            write(portable(network, reach), example, metadata, partial)
+            expected = following(network, network, reach)
+            difference = _largest_difference(expected, read(partial), example, config)
         except OSError:
             raise
         except Exception as error:  # exporters and runtimes raise whatever the step at fault raises
@@ -83,6 +84,8 @@ def describe(
     config: Config, skeleton: Skeleton, network: LiftingNetwork, fps: float | None
 ) -> dict[str, Any]:
     """What somebody who has only the exported file must know to use it."""
+    follows = config.follow_reach is not None
+    side = "max(width, height)" if follows else "width"
     return {
         "producer": f"gcnpose {gcnpose.__version__}",
         "name": config.name,
@@ -90,10 +93,10 @@ def describe(
         "window": config.data.window,
         "fps": fps,
         "frames_multiple": network.stride_product,
-        "following": config.follow_reach is not None,
+        "following": follows,
         "input_channels": ["x", "y", "score"][: network.input_channels],
         "input_shape": "batch, frames, joints, channels",
-        "normalisation": "x = x_px / width * 2 - 1; y = y_px / width * 2 - height / width",
+        "normalisation": f"x, y = (2 * x_px - width) / {side}, (2 * y_px - height) / {side}",
         "output_shape": "batch, frames, joints, 3",
         "output": "metres, relative to the root joint, camera frame: x right, y down, z forward",
     }

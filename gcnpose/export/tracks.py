@@ -39,6 +39,7 @@ def describe(tracks: Sequence[Track3D]) -> dict[str, Any]:
                 "skeleton": track.skeleton.to_dict(),
                 "fps": track.fps,
                 "frames": len(track.frames),
+                "frame_step": track.frame_step,
                 "translation": track.translation is not None,
                 "intrinsics": None if track.intrinsics is None else vars(track.intrinsics),
             }

@@ -80,7 +80,7 @@ class Detections:
         return self.keypoints * self.image_sizes[self.frame_of][:, None]
 
     @property
-    def times(self) -> npt.NDArray[np.int64]:
+    def places(self) -> npt.NDArray[np.int64]:
         """Where each frame stands on the timeline, in frames from the first.
 
         Shapes: (frames,)

@@ -89,8 +89,8 @@ def see(detections: Detections, min_score: float, say: Callable[[str], None]) ->
 
 def identify(
     detections: Detections, seen: Seen, max_gap: int, say: Callable[[str], None]
-) -> tuple[list[str], Seen, npt.NDArray[np.int64]]:
-    """Names of the people, the largest first; who of the seen is left; and whose each of these is.
+) -> tuple[list[tuple[str, ...]], Seen, npt.NDArray[np.int64]]:
+    """What each person is called, the largest first; who of the seen is left; and which person each is.
 
     Args:
         detections: Of a file.
@@ -99,16 +99,18 @@ def identify(
         say: Takes what was mended, a sentence each.
 
     Returns:
-        The names: track ids, escaped for display, or numbers; the seen; for each the place of its name.
+        The names of each person: their track ids, escaped for display, or a number. The seen. For each of
+        these the place of the person.
     """
     identified = _by_ids(detections, seen, say)
     if identified:
-        names, seen, person_of = identified
-        names, person_of = _join(names, seen, person_of, detections.times[seen.frame], max_gap, say)
+        ids, named, person_of = identified
+        names, person_of = _join(ids, seen, named, person_of, detections.places[named.frame], max_gap, say)
+        seen = named
     else:
-        person_of = _follow(seen, detections.times[seen.frame], max_gap)
+        person_of = _follow(seen, detections.places[seen.frame], max_gap)
     by_size = np.argsort(-np.bincount(person_of, weights=seen.extent), kind="stable")
-    names = [names[person] for person in by_size] if identified else [str(n) for n in range(len(by_size))]
+    names = [names[person] for person in by_size] if identified else [(str(n),) for n in range(len(by_size))]
     return names, seen, np.argsort(by_size)[person_of]
 
 
@@ -209,30 +211,49 @@ def _by_ids(
 
 
 def _join(
-    names: list[str],
-    seen: Seen,
+    ids: list[str],
+    everybody: Seen,
+    named: Seen,
     person_of: npt.NDArray[np.int64],
-    time: npt.NDArray[np.int64],
+    place: npt.NDArray[np.int64],
     max_gap: int,
     say: Callable[[str], None],
-) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Names of the people and whose each detection is, one person for ids that go on from one another.
+) -> tuple[list[tuple[str, ...]], npt.NDArray[np.int64]]:
+    """The ids of each person, and who each detection is, if ids that go on from one another are of one.
 
-    Only where there is one person at a time: among several, who comes into sight where another went may be
-    somebody else.
+    An id goes on where another ended if nobody else is there from the last frame of the one to the first of
+    the other; and if the two are never seen at once.
+
+    Args:
+        ids: The file's.
+        everybody: Also those without an id.
+        named: Those with one.
+        person_of: For each of these the place of the id.
+        place: For each of these the frame.
+        max_gap: Most frames between the two.
+        say: Takes which ids were joined.
     """
-    step = np.diff(time)
     (last,) = np.nonzero(np.diff(person_of))
-    if not step.all() or not len(last):
-        return names, person_of
-    distance, _ = _compare(seen, last, last + 1)
-    last = last[(distance < _LARGEST_STEP) & (step[last] <= max_gap + 1)]
-    links = coo_array((np.ones(len(last)), (person_of[last], person_of[last + 1])), (len(names), len(names)))
-    count, group = connected_components(links, directed=False)
-    if count < len(names):
-        say(f"of {len(names)} track ids those that go on where another ended are one person: {count} in all")
-    firsts = [int(np.argmax(group == number)) for number in range(count)]
-    return [names[first] for first in firsts], group[person_of].astype(np.int64)
+    first_of_frame = np.searchsorted(everybody.frame, named.frame[last])
+    behind_frame = np.searchsorted(everybody.frame, named.frame[last + 1], side="right")
+    distance, _ = _compare(named, last, last + 1)
+    step = np.diff(place)[last]
+    near = (distance < _LARGEST_STEP) & (step > 0) & (step <= max_gap + 1)
+    last = last[near & (behind_frame - first_of_frame == 2)]
+    links = coo_array((np.ones(len(last)), (person_of[last], person_of[last + 1])), (len(ids), len(ids)))
+    _, group = connected_components(links, directed=False)
+    of_group = group[person_of]
+    _, which, often = np.unique(named.frame * len(ids) + of_group, return_index=True, return_counts=True)
+    at_once = np.isin(group, of_group[which[often > 1]])
+    group = np.where(at_once, len(ids) + np.arange(len(ids)), group)
+    _, group = np.unique(group, return_inverse=True)
+    names = [tuple(ids[n] for n in np.flatnonzero(group == person)) for person in range(group.max() + 1)]
+    for joined in names:
+        if len(joined) > 1:
+            more = f" and {len(joined) - 10} more" if len(joined) > 10 else ""
+            known = ", ".join(joined[:10])
+            say(f"the track ids {known}{more} go on from one another and are taken for one person")
+    return names, group[person_of]
 
 
 def _rank(seen: Seen) -> npt.NDArray[np.float64]:
@@ -252,7 +273,7 @@ def _best_of_each(group: npt.NDArray[np.int64], rank: npt.NDArray[np.float64]) -
     return best
 
 
-def _follow(seen: Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDArray[np.int64]:
+def _follow(seen: Seen, place: npt.NDArray[np.int64], max_gap: int) -> npt.NDArray[np.int64]:
     """Number of the person that each detection is: the assignment of least cost, from each frame to the next.
 
     Where somebody is looked for follows from how they moved in their last frames. A person who is gone for
@@ -260,7 +281,7 @@ def _follow(seen: Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDAr
 
     Args:
         seen: The detections.
-        number: Frame number of each.
+        place: The frame of each.
         max_gap: Most frames that a person may be away.
 
     Shapes: (people,)
@@ -271,7 +292,7 @@ def _follow(seen: Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDAr
     alone = np.repeat(ends - starts == 1, ends - starts)
     everyone = np.arange(1, people)
     distance, _ = _compare(seen, everyone - 1, everyone)
-    near = (distance < _LARGEST_STEP) & (np.diff(number) <= max_gap + 1)
+    near = (distance < _LARGEST_STEP) & (np.diff(place) <= max_gap + 1)
     follows = np.concatenate([[False], near & alone[1:] & alone[:-1]])
     person_of = np.full(people, -1, dtype=np.int64)
     last = np.empty(0, dtype=np.int64)  # the latest detection of each person who may still come back
@@ -283,13 +304,13 @@ def _follow(seen: Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDAr
             paths[person_of[start]].append(start)
             last[0] = start
             continue
-        last = last[number[last] >= number[start] - max_gap - 1]
+        last = last[place[last] >= place[start] - max_gap - 1]
         here = np.arange(start, end)
-        velocity = np.array([_velocity(seen, number, paths[person_of[row]]) for row in last]).reshape(-1, 2)
-        moved = velocity * (number[start] - number[last])[:, None]
+        velocity = np.array([_velocity(seen, place, paths[person_of[row]]) for row in last]).reshape(-1, 2)
+        moved = velocity * (place[start] - place[last])[:, None]
         distance, overlap = _compare(seen, last[:, None], here[None, :], moved[:, None])
         unmoved, _ = _compare(seen, last[:, None], here[None, :])  # they may have stopped
-        largest = np.where(number[last] == number[start] - 1, 1, 2)[:, None] * _LARGEST_STEP
+        largest = np.where(place[last] == place[start] - 1, 1, 2)[:, None] * _LARGEST_STEP
         allowed = np.minimum(distance, unmoved) < largest
         cost = np.where(allowed, distance + 1 - overlap, 1e6)
         before, after = linear_sum_assignment(cost)
@@ -303,12 +324,12 @@ def _follow(seen: Seen, number: npt.NDArray[np.int64], max_gap: int) -> npt.NDAr
         for row in here:
             paths[person_of[row]].append(row)
         last = np.concatenate([np.delete(last, before), here])
-    if alone.all() and not ((np.diff(person_of) != 0) & (np.diff(number) <= max_gap + 1)).any():
+    if alone.all() and not ((np.diff(person_of) != 0) & (np.diff(place) <= max_gap + 1)).any():
         person_of[:] = 0
     return person_of
 
 
-def _velocity(seen: Seen, number: npt.NDArray[np.int64], path: Sequence[int]) -> npt.NDArray[np.float64]:
+def _velocity(seen: Seen, place: npt.NDArray[np.int64], path: Sequence[int]) -> npt.NDArray[np.float64]:
     """Mean way of a person's joints along some detections, in pixels per frame; 0 where none is in both ends.
 
     Shapes: (2,)
@@ -317,4 +338,4 @@ def _velocity(seen: Seen, number: npt.NDArray[np.int64], path: Sequence[int]) ->
     way = way[np.isfinite(way).all(axis=1)]
     if not len(way) or len(path) == 1:
         return np.zeros(2)
-    return way.mean(axis=0) / (number[path[-1]] - number[path[0]])
+    return way.mean(axis=0) / (place[path[-1]] - place[path[0]])

@@ -25,8 +25,8 @@ class KeypointTrack:
     """2D keypoints of one person in consecutive frames.
 
     Attributes:
-        person: Track id of the file, escaped for display, or the number that the tracker gave: ``"0"`` is
-            the largest person. A person whose track was split has several tracks of this name.
+        person: Track id of the file, escaped for display, the first of several; or a number: ``"0"`` is the
+            largest person. A person whose track was split has several tracks of this name.
         layout: Name of the graph that has the joints, such as ``"coco17"``; or path of the graph file.
         first_frame: Number of the first frame, on the file's own count where it has one.
         keypoints_2d: x and y in pixels; all finite.
@@ -77,10 +77,10 @@ def select(
 ) -> list[KeypointTrack]:
     """Follows the people of a file through time, and picks one or all.
 
-    People are told apart by the file's track ids; where there is one person at a time, an id that goes on
-    where another ended is of the same. Where the file has no ids, each is followed from frame to frame by how
-    far the joints moved and how much the boxes overlap, and whoever was gone for longer than the largest gap
-    is somebody else; but where there is one person at a time, that is taken for the same all through.
+    People are told apart by the file's track ids; an id that goes on where another ended, with nobody else
+    there, is of the same person. Where the file has no ids, each is followed from frame to frame by how far
+    the joints moved and how much the boxes overlap, and whoever was gone for longer than the largest gap is
+    somebody else; but where there is one person at a time, that is taken for the same all through.
 
     A joint that is missing in some frames goes straight from where it was seen before to where it is seen
     next, and stays where it is beyond the first and the last sight. A joint that is never seen stands at its
@@ -114,14 +114,15 @@ def select(
             "--size takes one size for all"
         )
     seen = see(detections, min_score, say)
-    names, seen, person_of = identify(detections, seen, max_gap, say)
+    people, seen, person_of = identify(detections, seen, max_gap, say)
+    names = [ids[0] for ids in people]
     if person == "all":
-        chosen = list(range(len(names)))
+        chosen = list(range(len(people)))
     elif person == "largest":
         chosen = [0]
-    elif person in names:
-        chosen = [names.index(person)]
     else:
+        chosen = [number for number, ids in enumerate(people) if person in ids]
+    if not chosen:
         known = ", ".join(map(repr, names[:10]))
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         raise InputError(f"{detections.source}: there is no person {person!r}, but {known}{more}")
@@ -138,13 +139,13 @@ def _split(
     detections: Detections, seen: Seen, rows: npt.NDArray[np.int64], name: str, max_gap: int
 ) -> list[KeypointTrack]:
     """One person's detections as tracks without long gaps."""
-    (cuts,) = np.nonzero(np.diff(detections.times[seen.frame[rows]]) > max_gap + 1)
+    (cuts,) = np.nonzero(np.diff(detections.places[seen.frame[rows]]) > max_gap + 1)
     return [_fill(detections, seen, part, name) for part in np.split(rows, cuts + 1)]
 
 
 def _fill(detections: Detections, seen: Seen, rows: npt.NDArray[np.int64], name: str) -> KeypointTrack:
     frames = seen.frame[rows]
-    place = detections.times[frames] - detections.times[frames[0]]
+    place = detections.places[frames] - detections.places[frames[0]]
     length = int(place[-1]) + 1
     joints = seen.points.shape[1]
     measured = np.zeros((length, joints), dtype=bool)

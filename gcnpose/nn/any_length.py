@@ -29,15 +29,27 @@ def portable(network: LiftingNetwork, follow_reach: int | None = None) -> nn.Mod
 
     Args:
         network: The network.
-        follow_reach: Whether it lifts what a camera sees that follows the person, and how many frames before
-            and after one count: see :func:`gcnpose.nn.following.follow`.
+        follow_reach: As for :func:`following`.
     """
     network = copy.deepcopy(network).cpu()
     for layer in network.modules():
         if isinstance(layer, PartitionConv):
             layer.aggregation = "dense"
-    lift = AnyLength(network)
-    return (lift if follow_reach is None else Following(lift, network, follow_reach)).eval()
+    return following(AnyLength(network), network, follow_reach).eval()
+
+
+def following(lift: nn.Module, network: LiftingNetwork, follow_reach: int | None) -> nn.Module:
+    """What lifts as a network does, or people as a camera sees them that follows.
+
+    Args:
+        lift: The network, or one that does the same.
+        network: Whose root joint and extent count.
+        follow_reach: Frames before and after one that count for where the camera looks; None: it does not
+            follow.
+    """
+    if follow_reach is None:
+        return lift
+    return Following(lift, network.root, network.input_extent, follow_reach)
 
 
 class AnyLength(nn.Module):

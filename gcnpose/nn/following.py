@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcnpose.nn.lifting_network import LiftingNetwork
-
 GUESSED_FOCAL = 2.0
-"""Half image widths: what `predict` guesses where a square image is all that is known of the camera."""
+"""In halves of the image's longer side: what `predict` guesses of the camera."""
 LARGEST_RATIO = 1.2
 """How much larger or smaller than the training's people may be in the image without being zoomed."""
 # Along the axis, of rays that are 1 long there: joints farther than 84 degrees from it stay in view.
@@ -39,7 +37,7 @@ def follow(sequence: Tensor, root: int, focal: float, extent: float, reach: int)
         :func:`turn_back`.
 
     Shapes:
-        sequence (..., frames, joints, 2 or 3) -> the same, and (..., frames, 3, 3)
+        sequence ([batch,] frames, joints, 2 or 3) -> the same, and ([batch,] frames, 3, 3)
     """
     rays = torch.cat([sequence[..., :2] / focal, torch.ones_like(sequence[..., :1])], dim=-1)
     axis = _moving_mean(F.normalize(rays[..., root, :], dim=-1), reach)
@@ -60,7 +58,7 @@ def turn_back(poses: Tensor, rotation: Tensor) -> Tensor:
     """Poses of what :func:`follow` sees, in the frame of the given camera.
 
     Shapes:
-        poses (..., frames, joints, 3), rotation (..., frames, 3, 3) -> as the poses, in single precision
+        poses (..., joints, 3), rotation (..., 3, 3) -> as the poses, in single precision
     """
     return _product(poses.float(), rotation)
 
@@ -68,20 +66,21 @@ def turn_back(poses: Tensor, rotation: Tensor) -> Tensor:
 class Following(nn.Module):
     """A network that lifts what a camera sees that follows the person, in one pass; see :func:`follow`.
 
+    The camera is guessed, :data:`GUESSED_FOCAL`.
+
     Args:
-        network: What lifts, such as an :class:`gcnpose.nn.any_length.AnyLength` of the model.
-        model: Whose root joint and extent count.
-        reach: As for :func:`follow`.
+        network: What lifts.
+        root, extent, reach: As for :func:`follow`.
 
     Shapes:
-        - input: (batch, frames, joints, 2 or 3), normalised by the image width
+        - input: (batch, frames, joints, 2 or 3), normalised by the image's longer side
         - output: (batch, frames, joints, 3), in the frame of the given camera
     """
 
-    def __init__(self, network: nn.Module, model: LiftingNetwork, reach: int) -> None:
+    def __init__(self, network: nn.Module, root: int, extent: float, reach: int) -> None:
         super().__init__()
         self.network = network
-        self.root, self.extent, self.reach = model.root, model.input_extent, reach
+        self.root, self.extent, self.reach = root, extent, reach
 
     def forward(self, keypoints_2d: Tensor) -> Tensor:
         seen, rotation = follow(keypoints_2d, self.root, GUESSED_FOCAL, self.extent, self.reach)
@@ -97,7 +96,7 @@ def _product(points: Tensor, rotation: Tensor) -> Tensor:
 def _moving_mean(values: Tensor, reach: int) -> Tensor:
     """Mean over the frames from ``reach`` before to ``reach`` after each.
 
-    Shapes: (..., frames, channels) -> the same
+    Shapes: ([batch,] frames, channels) -> the same
     """
     kernel = 2 * reach + 1
     return F.avg_pool1d(values.mT, kernel, stride=1, padding=reach, count_include_pad=False).mT
@@ -107,7 +106,7 @@ def _turn_to_z(axis: Tensor) -> Tensor:
     """The smallest rotations that bring unit vectors, z above 0, to (0, 0, 1).
 
     Shapes:
-        (frames, 3) -> (frames, 3, 3)
+        (..., 3) -> (..., 3, 3)
     """
     x, y, z = axis.unbind(dim=-1)
     xx, xy, yy = 1 - x * x / (1 + z), -x * y / (1 + z), 1 - y * y / (1 + z)

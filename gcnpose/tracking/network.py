@@ -64,7 +64,9 @@ def _trace(model: LiftingNetwork, follow_reach: int | None, path: Path) -> None:
     lift = portable(model, follow_reach)
     example = torch.zeros(2, 2, model.joints, model.input_channels)  # a size of 1 would stay 1
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames")}
-    torch.export.save(torch.export.export(lift, (example,), dynamic_shapes=(free,)), path)
+    program = torch.export.export(lift, (example,), dynamic_shapes=(free,))
+    follows = served_model.FOLLOWS if follow_reach is not None else ""
+    torch.export.save(program, path, extra_files={served_model.FOLLOWS_FILE: follows})
 
 
 def _signature(model: LiftingNetwork) -> Any:

@@ -13,16 +13,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+FOLLOWS_FILE, FOLLOWS = "follows", "yes"
+"""Name in the file of a network, and content, if it lifts people as a camera sees them that follows."""
+
 
 class ServedModel:
     """Lifts keypoints of people who are each followed through consecutive frames.
 
     Args:
-        network: From keypoints that are normalised by the image width to root-relative 3D.
+        network: From normalised keypoints to root-relative 3D.
+        follows: Whether it takes keypoints normalised by the image's longer side, not by its width.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, network: Callable[[Tensor], Tensor], follows: bool) -> None:
         self.network = network
+        self.follows = follows
 
     def predict(
         self, keypoints_2d: npt.NDArray[np.float32], params: Mapping[str, Any] | None = None
@@ -51,8 +56,9 @@ class ServedModel:
         if not np.isfinite(keypoints_2d).all():
             person, frame, joint = np.argwhere(~np.isfinite(keypoints_2d))[0, :3]
             raise _refused(f"person {person}, frame {frame}, joint {joint}: the keypoint is not finite")
+        side = max(width, height) if self.follows else width
         normalised = keypoints_2d.copy()
-        normalised[..., :2] = keypoints_2d[..., :2] / width * 2 - [1, height / width]
+        normalised[..., :2] = (keypoints_2d[..., :2] * 2 - [width, height]) / side
         with torch.inference_mode():
             lifted: npt.NDArray[np.float32] = self.network(torch.from_numpy(normalised)).numpy()
         return lifted
@@ -67,4 +73,6 @@ def _refused(reason: str) -> Exception:
 
 def _load_pyfunc(path: str) -> ServedModel:
     """What MLflow calls, with the file of the network that was logged."""
-    return ServedModel(torch.export.load(path).module())
+    extra_files = {FOLLOWS_FILE: ""}
+    network = torch.export.load(path, extra_files=extra_files).module()
+    return ServedModel(network, extra_files[FOLLOWS_FILE] == FOLLOWS)

@@ -179,7 +179,8 @@ class Tracker:
             model: The network; a copy of it on the CPU in evaluation mode is stored.
             example: Normalised 2D as in training. The first of the batch becomes the model's input example,
                 as seen in an image of 1000 x 1000 pixels.
-            follow_reach: Whether what is stored follows people, see :func:`gcnpose.nn.any_length.portable`.
+            follow_reach: Frames that count for where a camera looks that follows people, see
+                :func:`gcnpose.nn.any_length.following`; None: what is stored does not follow.
 
         Shapes:
             - example: (batch, frames, joints, channels)

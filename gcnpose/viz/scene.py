@@ -71,7 +71,7 @@ def make_scene(tracks: Sequence[Track3D]) -> Scene:
     """The scene of some tracks, turned so that the floor they stand on is level.
 
     Raises:
-        InputError: as :func:`gcnpose.keypoints.checked.check_tracks`.
+        InputError: as :func:`gcnpose.keypoints.checked.check_tracks`, or if the steps of the frames differ.
     """
     check_tracks(tracks)
     placed = all(track.translation is not None for track in tracks)
@@ -85,6 +85,8 @@ def make_scene(tracks: Sequence[Track3D]) -> Scene:
     first = min(int(track.frames[0]) for track in tracks)
     last = max(int(track.frames[-1]) for track in tracks)
     step = tracks[0].frame_step
+    if any(track.frame_step != step for track in tracks):
+        raise InputError("the frames of one scene must be numbered in the same steps")
     rates = [track.fps for track in tracks if track.fps]
 
     def perform(track: Track3D) -> Performer:
@@ -119,8 +121,8 @@ def check_keypoints(scene: Scene, keypoints: Sequence[KeypointTrack]) -> None:
         frames = person.track.frames
         if not np.array_equal(flat.frames, frames):
             raise InputError(
-                f"person {person.track.person!r}: 3D of {len(frames)} frames from {frames[0]}, "
-                f"but 2D of {len(flat.keypoints_2d)} from {flat.first_frame}"
+                f"person {person.track.person!r}: 3D of {len(frames)} frames, {frames[0]} to {frames[-1]}, "
+                f"but 2D of {len(flat.frames)}, {flat.frames[0]} to {flat.frames[-1]}"
             )
 
 

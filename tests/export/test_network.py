@@ -20,14 +20,15 @@ from gcnpose.checkpoint import FORMAT, load_checkpoint, restore_model, save_chec
 from gcnpose.config import config_from_dict, config_to_dict
 from gcnpose.errors import InputError, RunError
 from gcnpose.export import network as exporting
-from gcnpose.export.network import FORMATS, export_network
+from gcnpose.export.network import FORMATS, describe, export_network
 from gcnpose.inference import Lifter
 from gcnpose.nn import UGCN, LiftingNetwork
-from gcnpose.nn.any_length import portable
+from gcnpose.nn.any_length import AnyLength, portable
 from gcnpose.nn.following import GUESSED_FOCAL
 from gcnpose.skeleton import Skeleton
 from tests.checkpoints import small_checkpoint
 from tests.experiments import NETWORKS
+from tests.inference.test_lifter import track_of
 from tests.motions import past_the_beginning
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,8 @@ def check_metadata(metadata: dict[str, Any]) -> None:
     assert metadata["skeleton"] == SKELETON.to_dict()
     assert (metadata["window"], metadata["input_channels"]) == (30, ["x", "y"])
     assert float(metadata["fps"]) == 50  # a text in ONNX
-    assert metadata["normalisation"] == "x = x_px / width * 2 - 1; y = y_px / width * 2 - height / width"
+    assert metadata["following"] in (False, "false")
+    assert metadata["normalisation"] == "x, y = (2 * x_px - width) / width, (2 * y_px - height) / width"
 
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 5, 8])
@@ -97,17 +99,32 @@ def test_any_length_is_the_network(frames: int, checkpoint: tuple[Path, UGCN]) -
 @pytest.mark.parametrize("file_format", ["pt2", "torchscript", pytest.param("onnx", marks=needs_onnx)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_people_are_followed_as_by_predict(file_format: str, tmp_path: Path) -> None:
-    """Somebody small and aside, by a network whose training drew its cameras."""
+    """Somebody small and high in a portrait image, by a network whose training drew its cameras."""
     checkpoint, trained = save(tmp_path, views="drawn")
     path = tmp_path / "network"
     assert export_network(checkpoint, file_format, path) < 1e-4
-    keypoints_2d = 0.7 + 0.1 * torch.rand(2, 70, 17, 2)
+    pixels = np.random.default_rng(0).uniform(100, 200, (70, 17, 2))
+    normalised = torch.from_numpy((2 * pixels - [1080, 1920]) / 1920).float()
     lifter = Lifter.load(checkpoint, method="whole", flip=False)
-    expected = np.stack([lifter.lift(sequence, GUESSED_FOCAL) for sequence in keypoints_2d])
+    expected = lifter.lift(normalised, GUESSED_FOCAL)
     with torch.no_grad():
-        assert np.abs(expected - trained(keypoints_2d).numpy()).max() > 0.05
-    read = FORMATS[file_format][-1](path)
-    np.testing.assert_allclose(read(keypoints_2d).detach().numpy(), expected, atol=1e-5)
+        plain = trained(normalised[None])[0].numpy()
+        lifted = FORMATS[file_format][-1](path)(normalised[None])[0].numpy()
+    np.testing.assert_allclose(lifted, expected, atol=1e-5)
+    if file_format == "onnx":
+        np.testing.assert_allclose(by_the_example(path, pixels, 1080, 1920), expected, atol=1e-5)
+    predicted = lifter(track_of(pixels, image_size=(1080, 1920))).positions  # from another scale on
+    assert np.abs(lifted - predicted).mean() < 1e-3 < 0.1 < np.abs(plain - predicted).mean()
+
+
+def test_what_is_said_of_one_that_follows(tmp_path: Path) -> None:
+    content = load_checkpoint(save(tmp_path, views="drawn")[0])
+    config, skeleton, network = restore_model(content, "best.pt")
+    metadata = describe(config, skeleton, network, 50.0)
+    assert metadata["following"] is True
+    assert metadata["normalisation"].endswith(
+        "/ max(width, height), (2 * y_px - height) / max(width, height)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,33 +178,38 @@ def test_onnx(checkpoint: tuple[Path, UGCN], onnx_file: Path) -> None:
         key: json.loads(text) if text[0] in "[{" or text.isdigit() else text for key, text in texts.items()
     }
     check_metadata(metadata)
-    assert [path.name for path in onnx_file.parent.iterdir()] == [onnx_file.name]
+    assert not list(onnx_file.parent.glob("*.data"))
 
 
-@needs_onnx
-def test_the_example_lifts_with_onnxruntime_alone(
-    checkpoint: tuple[Path, UGCN], onnx_file: Path, tmp_path: Path
-) -> None:
-    pixels = np.random.default_rng(0).uniform(0, 1000, (11, 17, 2))
-    np.save(tmp_path / "keypoints.npy", pixels)
+def by_the_example(network: Path, pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """What the example lifts, beside the network, where neither torch nor gcnpose can be imported."""
+    np.save(network.with_name("keypoints.npy"), pixels)
     blocked = "import sys; sys.modules['torch'] = sys.modules['gcnpose'] = None; sys.argv = sys.argv[1:]; "
-    source = (CHECKOUT / "examples" / "onnx_lift.py").read_text(encoding="utf-8")
-    assert len(source.partition('"""\n\n')[2].splitlines()) <= 20
+    size = (str(width), str(height))
     done = subprocess.run(
         [
             *(sys.executable, "-c", f"{blocked}exec(open(sys.argv[0]).read())"),
-            *(CHECKOUT / "examples" / "onnx_lift.py", onnx_file, "keypoints.npy", "1920", "1080", "out.npy"),
+            *(CHECKOUT / "examples" / "onnx_lift.py", network, "keypoints.npy", *size, "out.npy"),
         ],
-        cwd=tmp_path,
+        cwd=network.parent,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("joints: pelvis, right_hip, ")
+    lifted: np.ndarray = np.load(network.with_name("out.npy"))
+    return lifted
+
+
+@needs_onnx
+def test_the_example_lifts_with_onnxruntime_alone(checkpoint: tuple[Path, UGCN], onnx_file: Path) -> None:
+    source = (CHECKOUT / "examples" / "onnx_lift.py").read_text(encoding="utf-8")
+    assert len(source.partition('"""\n\n')[2].splitlines()) <= 20
+    pixels = np.random.default_rng(0).uniform(0, 1000, (11, 17, 2))
     normalised = np.stack([pixels[..., 0] / 960 - 1, pixels[..., 1] / 960 - 9 / 16], axis=-1)
     with torch.no_grad():
         expected = checkpoint[1](torch.from_numpy(normalised).float()[None])[0]
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-5)
+    np.testing.assert_allclose(by_the_example(onnx_file, pixels, 1920, 1080), expected, atol=1e-5)
 
 
 def test_a_missing_library_is_named(
@@ -217,6 +239,19 @@ def test_a_file_that_computes_something_else_is_not_written(
         with pytest.raises(RunError, match=f"not written, since .* {message}"):
             export_network(checkpoint[0], "off", tmp_path / "network.off")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("views", ["fixed", "drawn"])
+def test_a_copy_that_computes_something_else_is_not_written(
+    views: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written is compared with the checkpoint's network, not with the copy that was traced."""
+    checkpoint, _ = save(tmp_path, views=views)
+    forward = AnyLength.forward
+    monkeypatch.setattr(AnyLength, "forward", lambda self, keypoints_2d: 1.1 * forward(self, keypoints_2d))
+    with pytest.raises(RunError, match="not written, since the torchscript file differs"):
+        export_network(checkpoint, "torchscript", tmp_path / "network.torchscript")
 
 
 def test_a_network_that_cannot_be_exported_is_one_message(

@@ -94,9 +94,10 @@ def test_times_of_every_fifth_frame(tmp_path: Path) -> None:
     """Frames are numbered as in the file, and the rate is of those that it has."""
     write_csv(tmp_path / "tracks.csv", [standing_track(frames=3, first=10, step=5, fps=10.0)])
     with (tmp_path / "tracks.csv").open(newline="", encoding="utf-8") as file:
-        file.readline()
+        meta = json.loads(file.readline().removeprefix("# "))
         rows = list(csv.DictReader(file))
     assert [(row["frame"], row["time_s"]) for row in rows] == [("10", "0.2"), ("15", "0.3"), ("20", "0.4")]
+    assert meta["tracks"][0]["frame_step"] == 5
 
 
 def test_csv_has_the_joints_of_one_skeleton(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ def some_track(frames: int = 50, joints: int = 17, **changes: object) -> Keypoin
     return track_of(random.uniform(300, 700, (joints, 2)) + steps, **changes)
 
 
+def test_frames_keep_their_numbers(checkpoint: Path) -> None:
+    lifted = Lifter.load(checkpoint)(some_track(3, first_frame=10, frame_step=5))
+    assert (lifted.frames.tolist(), lifted.frame_step) == ([10, 15, 20], 5)
+
+
 @pytest.mark.parametrize("method", ["windows", "whole", "shifts"])
 def test_same_errors_as_evaluation(checkpoint: Path, method: str) -> None:
     """The same windows of the test subject, by way of pixels, to a thousandth of a millimetre."""

@@ -78,34 +78,43 @@ def test_track_ids_of_the_file_tell_people_apart(tmp_path: Path) -> None:
     np.testing.assert_allclose(one(select(detections, "b", say=silent)).keypoints_2d, other, atol=1e-3)
 
 
-def with_ids(keypoints: np.ndarray, scores: np.ndarray, ids: list[int]) -> list[dict[str, Any]]:
-    people = entries(keypoints, scores)
+def with_ids(
+    keypoints: np.ndarray, scores: np.ndarray, ids: list[int], first: int = 0
+) -> list[dict[str, Any]]:
+    people = entries(keypoints, scores, list(range(first, first + len(ids))))
     return [{**person, "idx": name} for person, name in zip(people, ids, strict=True)]
 
 
 def test_a_tracker_that_gives_one_person_several_ids(tmp_path: Path) -> None:
-    """One goes on where the other ended, with three frames between; and comes back."""
+    """One goes on where the other ended, with three frames between, and comes back; somebody else passes."""
     keypoints, scores = walker(frames=12)
     people = with_ids(keypoints, scores, [7] * 3 + [9] * 5 + [7] * 4)
+    passing = with_ids(keypoints[:1] + 2000, scores[:1], [1], first=10)
+    detections = read(tmp_path, people[:3] + people[6:] + passing)
     said: list[str] = []
-    track = one(select(read(tmp_path, people[:3] + people[6:]), "all", say=said.append))
-    assert (track.person, len(track.keypoints_2d)) == ("7", 12)
-    assert "of 2 track ids those that go on where another ended are one person: 1 in all" in said
+    track, other = select(detections, "all", say=said.append)
+    assert (track.person, len(track.keypoints_2d), other.person) == ("7", 12, "1")
+    assert "the track ids 7, 9 go on from one another and are taken for one person" in said
+    np.testing.assert_array_equal(one(select(detections, "9", say=silent)).keypoints_2d, track.keypoints_2d)
 
 
-@pytest.mark.parametrize("case", ["elsewhere", "much later", "beside another"])
+@pytest.mark.parametrize("case", ["elsewhere", "much later", "nobody yet", "at once"])
 def test_ids_that_may_be_of_several_people(tmp_path: Path, case: str) -> None:
+    """An id begins where another ended: too far off, late, with another there, or one seen beside it."""
     keypoints, scores = walker(frames=12)
-    people = with_ids(keypoints, scores, [7] * 6 + [9] * 6)
+    before = with_ids(keypoints[:6], scores[:6], [7] * 6)
+    after = with_ids(keypoints[6:], scores[6:], [9] * 6, first=6)
     if case == "elsewhere":
-        people[6:] = with_ids(keypoints[6:] + 2000, scores[6:], [9] * 6)
-        people[6:] = [{**person, "image_id": f"{6 + place}.jpg"} for place, person in enumerate(people[6:])]
+        after = with_ids(keypoints[6:] + 2000, scores[6:], [9] * 6, first=6)
     elif case == "much later":
-        people[6:] = [{**person, "image_id": f"{36 + place}.jpg"} for place, person in enumerate(people[6:])]
+        after = with_ids(keypoints[6:], scores[6:], [9] * 6, first=36)
+    elif case == "nobody yet":  # whom the tracker knows only later
+        aside = entries(keypoints[:6] + 120, scores[:6])
+        after = with_ids(keypoints[6:] + 120, scores[6:], [9] * 6, first=6) + aside
     else:
-        people += entries(keypoints + 2000, scores, idx=1)
-    tracks = select(read(tmp_path, people), "all", say=silent)
-    assert {track.person for track in tracks} == {"7", "9"} | ({"1"} if case == "beside another" else set())
+        after += with_ids(keypoints[9:] + 300, scores[9:], [7] * 3, first=9)
+    tracks = select(read(tmp_path, before + after), "all", say=silent)
+    assert {track.person for track in tracks} == {"7", "9"}
 
 
 def test_ids_that_repeat_within_frames_are_no_track_ids(tmp_path: Path) -> None:

@@ -415,7 +415,7 @@ def test_times_beside_frame_numbers(tmp_path: Path, key: str, form: str) -> None
         ]
         write(path, frames[::-1])
     detections = read_keypoints(path)
-    assert (detections.frame_numbers.tolist(), detections.times.tolist()) == ([0, 2, 6, 8], [0, 1, 3, 4])
+    assert (detections.frame_numbers.tolist(), detections.places.tolist()) == ([0, 2, 6, 8], [0, 1, 3, 4])
     np.testing.assert_allclose(detections.keypoints, keypoints)
     assert detections.fps == (fps and pytest.approx(fps))
     assert any(sentence.startswith("taken as 25 frames") for sentence in detections.assumptions) == bool(fps)

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from gcnpose import tracking
 from gcnpose.nn import UGCN
-from gcnpose.nn.following import Following
+from gcnpose.nn.any_length import following
 from gcnpose.skeleton import Skeleton
 from gcnpose.tracking import (
     Tracker,
 )
+from gcnpose.tracking.served_model import ServedModel
 from tests.motions import past_the_beginning
 from tests.stores import client, config, messages
 
@@ -81,12 +82,21 @@ def test_a_logged_network_lifts_pixels_like_the_eager_one(people: int, frames: i
     trained, _, served = logged
     pixels = np.random.default_rng(0).uniform(0, 1000, (people, frames, 17, 2)).astype(np.float32)
     x, y = pixels[..., 0] / 1920 * 2 - 1, pixels[..., 1] / 1920 * 2 - 1080 / 1920
-    lift = Following(trained, trained, REACH).eval()
+    lift = following(trained, trained, REACH).eval()
     with torch.no_grad():
         expected = lift(torch.from_numpy(np.stack([x, y], axis=-1))).numpy()
     lifted = served.predict(pixels, params={"width": 1920, "height": 1080})
     assert lifted.dtype == np.float32
     np.testing.assert_allclose(lifted, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("follows", "side"), [(False, 1080), (True, 1920)])
+def test_what_follows_takes_keypoints_by_the_longer_side(follows: bool, side: int) -> None:
+    pixels = np.array([[[[0, 0], [1080, 1920]]]], dtype=np.float32)
+    served = ServedModel(lambda keypoints_2d: keypoints_2d, follows)
+    normalised = served.predict(pixels, params={"width": 1080, "height": 1920})
+    corner = np.array([1080, 1920]) / side
+    np.testing.assert_allclose(normalised[0, 0], [-corner, corner])
 
 
 def answer(served: Any, payload: object) -> Any:

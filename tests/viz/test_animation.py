@@ -19,6 +19,7 @@ from gcnpose.errors import InputError
 from gcnpose.keypoints.track3d import Track3D
 from gcnpose.skeleton import SIDE_COLOURS
 from gcnpose.viz.animation import write_animation, write_sheet
+from gcnpose.viz.scene import Scene
 from tests.tracks3d import keypoints_of, standing_track
 
 TRACK = standing_track(frames=8)
@@ -51,6 +52,18 @@ def check_sides(picture: np.ndarray, columns: slice, rows: slice = slice(None)) 
     )
     assert left[1] > right[1] + 5
     assert grey[0] < min(left[0], right[0])
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "moving.gif"])
+def test_frames_are_shown_by_the_numbers_of_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    number = Scene.number
+    monkeypatch.setattr(Scene, "number", lambda scene, frame: shown.append(frame) or number(scene, frame))
+    write = write_sheet if name.endswith("png") else write_animation
+    write(tmp_path / name, [standing_track(frames=3, step=5)])
+    assert shown == [0, 1, 2]
 
 
 def decode(path: Path) -> tuple[list[np.ndarray], float]:

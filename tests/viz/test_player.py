@@ -66,7 +66,7 @@ def browse(page: Path, folder: Path, *options: str) -> str:
 
 
 def test_positions_to_the_millimetre_and_keypoints_to_a_thousandth_of_the_image(tmp_path: Path) -> None:
-    track = standing_track(frames=50)
+    track = standing_track(frames=50, step=5)
     flat = keypoints_of(track)
     write_html(tmp_path / "page.html", [track], "title", [flat])
     content = embedded(tmp_path / "page.html")
@@ -88,7 +88,7 @@ def test_positions_to_the_millimetre_and_keypoints_to_a_thousandth_of_the_image(
     points = decoded(drawn["points"], "<i2").reshape(50, 17, 2)
     np.testing.assert_allclose(points * 1.28, flat.keypoints_2d, atol=0.65)
     assert (content["keypoints"]["width"], content["keypoints"]["height"]) == (1000, 562.5)
-    assert (content["first_frame"], content["frame_step"], content["frames"]) == (10, 1, 50)
+    assert (content["first_frame"], content["frame_step"], content["frames"]) == (10, 5, 50)
     assert content["fps"] == 25.0
     assert person["bones"] == SKELETON.bone_indices.tolist()
     assert (tmp_path / "page.html").stat().st_size < 50_000

@@ -89,7 +89,9 @@ def test_every_fifth_frame_of_the_file_is_one_frame() -> None:
     assert (scene.frames, [person.start for person in scene.people]) == (6, [0, 4])
     assert [scene.number(frame) for frame in range(scene.frames)] == [10, 15, 20, 25, 30, 35]
     check_keypoints(scene, [keypoints_of(first), keypoints_of(second)])
-    with pytest.raises(InputError, match="person 'a'"):
+    with pytest.raises(InputError, match="the same steps"):
+        make_scene([first, standing_track("b", first=20)])
+    with pytest.raises(InputError, match="person 'a': 3D of 3 frames, 10 to 20, but 2D of 3, 10 to 12"):
         check_keypoints(scene, [dataclasses.replace(keypoints_of(first), frame_step=1), keypoints_of(second)])
 
 
@@ -99,8 +101,8 @@ def test_2d_of_others_is_refused() -> None:
     check_keypoints(scene, [keypoints_of(track)])
     for others, message in (
         ([], "a 2D track for every 3D track, got 0 for 1"),
-        ([keypoints_of(standing_track(frames=5))], "'me': 3D of 6 frames from 10, but 2D of 5 from 10"),
-        ([keypoints_of(standing_track(first=9))], "'me': 3D of 6 frames from 10, but 2D of 6 from 9"),
+        ([keypoints_of(standing_track(frames=5))], "'me': 3D of 6 frames, 10 to 15, but 2D of 5, 10 to 14"),
+        ([keypoints_of(standing_track(first=9))], "'me': 3D of 6 frames, 10 to 15, but 2D of 6, 9 to 14"),
     ):
         with pytest.raises(InputError, match=message):
             check_keypoints(scene, others)
